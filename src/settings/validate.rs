@@ -109,7 +109,9 @@ fn clients(settings: &Settings, problems: &mut UnplacedProblems) {
     for (i, client) in clients.iter().enumerate() {
         let key = format!("internal.clients[{i}].name");
         let text = "expected a name of 1 to 32 letters, digits, `_` or `-`: the journal and the log show it";
-        problems.add_unless(is_name(names[i]), &[&key], text);
+        let in_a_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        let is_name = (1..=32).contains(&names[i].len()) && names[i].bytes().all(in_a_name);
+        problems.add_unless(is_name, &[&key], text);
         if let Some(first) = earlier(&names, i) {
             let text = format!("internal.clients[{first}] has the same name; they could not be told apart");
             problems.add_unless(false, &[&key, &format!("internal.clients[{first}].name")], text);
@@ -226,11 +228,6 @@ fn earlier(entries: &[&str], index: usize) -> Option<usize> {
     entries[..index]
         .iter()
         .position(|earlier| *earlier == entry && !entry.is_empty())
-}
-
-fn is_name(name: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    (1..=32).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {

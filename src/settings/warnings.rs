@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jsonwebtoken::Algorithm;
 
 use super::values::is_loopback;
-use super::{Auth, AuthMode, Backend, ImageStoreBackend, RedisMode, S3Store, Settings, TokenApi};
+use super::{Auth, AuthMode, Backend, ImageStoreBackend, RedisMode, Settings, TokenApi};
 use crate::account::APP_SECRET_LEN;
 use crate::secret::Secret;
 
@@ -176,12 +176,9 @@ fn bucket_named_twice(settings: &Settings) -> Option<String> {
     if store.backend != ImageStoreBackend::S3 || store.s3.bucket_endpoint {
         return None;
     }
-    let S3Store { bucket, .. } = &store.s3;
+    let bucket = &store.s3.bucket;
     let endpoint = store.s3.endpoint.as_ref()?;
-    let host = endpoint.host_str()?;
-    let in_host = host
-        .strip_prefix(bucket.as_str())
-        .is_some_and(|rest| rest.starts_with('.'));
+    let in_host = endpoint.host_str()?.starts_with(&format!("{bucket}."));
     let in_path = endpoint.path().trim_end_matches('/').rsplit('/').next() == Some(bucket);
     (!bucket.is_empty() && (in_host || in_path)).then(|| {
         let place = if in_host { "begins" } else { "ends" };

@@ -38,14 +38,6 @@ pub(super) fn mask_login(mut url: Url) -> Option<Url> {
     Some(url)
 }
 
-/// Masks the query, which may contain a key.
-fn mask_query(mut url: Url) -> Url {
-    if url.query().is_some() {
-        url.set_query(Some(MASK));
-    }
-    url
-}
-
 /// The origin of a page, or `*` for any.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
@@ -72,15 +64,13 @@ impl TryFrom<String> for Origin {
         if text == "*" {
             return Ok(Self(text));
         }
-        let url = parse_http(&text).ok_or(EXPECTED)?;
-        // A star in a host would be taken literally, and match nothing.
-        let bare = text
-            .split_once("://")
-            .is_some_and(|(_, rest)| !rest.contains(['/', '?', '#', '*']));
-        if !bare {
-            return Err(EXPECTED);
+        match parse_exactly(&text, &["http", "https"]) {
+            // A star in a host would be taken literally, and match nothing.
+            Some((url, host)) if !host.contains(['/', '?', '#', '@', '*']) => {
+                Ok(Self(url.origin().ascii_serialization()))
+            }
+            _ => Err(EXPECTED),
         }
-        Ok(Self(url.origin().ascii_serialization()))
     }
 }
 
@@ -204,8 +194,15 @@ impl AsText for OptionalUrl {
         parse_http(text).map(Some)
     }
 
+    /// With its query masked, which may contain a key.
     fn print(url: &Option<Url>) -> String {
-        url.clone().map_or_else(String::new, |url| mask_query(url).into())
+        let Some(mut url) = url.clone() else {
+            return String::new();
+        };
+        if url.query().is_some() {
+            url.set_query(Some(MASK));
+        }
+        url.into()
     }
 }
 
