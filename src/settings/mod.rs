@@ -3,12 +3,14 @@
 //!
 //! - `values`: the types of single settings
 //! - `sections`: a struct per section, with its defaults; the field docs are the manual
+//! - `file`: the settings file, secret files and files in PEM as bytes
 //! - `problem`: problems with the settings, as the operator reads them
 //! - `resolved`: the sections with several kinds, reduced to the chosen kind
 //! - `validate`: checks that involve more than one field; `warnings`: what is allowed but risky
 //! - `loader`: how file, environment and secret files become [`Settings`]
 //! - [`CurrentSettings`]: the settings in use, whose secrets may be replaced while the gateway runs
 
+mod file;
 mod loader;
 mod problem;
 pub mod resolved;

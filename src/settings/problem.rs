@@ -23,7 +23,7 @@ impl Display for Place {
 /// One problem: its place, the key, and what is expected. It never contains a value that may be secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
     /// The key, with its value as written if it may be shown.
     subject: String,
     text: String,

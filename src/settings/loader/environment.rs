@@ -67,7 +67,7 @@ fn read_variable(reader: &mut Reader<'_>, variable: &Source<'_>, text: &str, tar
         if text.is_empty() {
             return;
         }
-        return reader.secret_file(target, place, &Value::String(text.to_owned()));
+        return reader.secret_file(target, place, Some(text));
     }
     match target.shape {
         Shape::Single => reader.single(target, place, single(target, text), &format!("{text:?}")),
@@ -92,8 +92,7 @@ fn single(target: &Target<'_>, text: &str) -> Value {
     if schema::check(&target.path, &as_text).is_ok() {
         return as_text;
     }
-    let plain = DeValue::parse(text).ok().map(|value| plain(value.get_ref()));
-    let value = plain.filter(|value| value.is_bool() || value.is_integer());
+    let value = DeValue::parse(text).ok().map(|value| plain(value.get_ref()));
     // If neither is valid, the error for the text is the clearer one.
     let valid = value.filter(|value| schema::check(&target.path, value).is_ok());
     valid.unwrap_or(as_text)

@@ -31,18 +31,13 @@ impl KeyPath {
         Self(self.0.iter().cloned().chain([segment]).collect())
     }
 
-    pub(super) fn starts_with(&self, other: &Self) -> bool {
+    fn starts_with(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)
     }
 
     /// Whether one of the two is below the other, or they are equal.
     pub(super) fn is_related(&self, other: &Self) -> bool {
         self.starts_with(other) || other.starts_with(self)
-    }
-
-    /// The paths above this one, nearest first.
-    pub(super) fn ancestors(&self) -> impl Iterator<Item = Self> {
-        (0..self.0.len()).rev().map(|len| Self(self.0[..len].to_vec()))
     }
 
     /// A document with only `value`, at this path.
@@ -100,15 +95,6 @@ pub(super) struct Leaf {
 pub(in crate::settings) struct Layer(pub(super) BTreeMap<KeyPath, Leaf>);
 
 impl Layer {
-    /// Adds a value; if its path is already taken, returns the place of the existing one.
-    pub(super) fn add(&mut self, path: KeyPath, leaf: Leaf) -> Result<(), Place> {
-        if let Some(earlier) = self.0.get(&path) {
-            return Err(earlier.place.clone());
-        }
-        self.0.insert(path, leaf);
-        Ok(())
-    }
-
     /// Merges `later` over this layer. `failed` holds the paths of refused values: they are missing here, which does not
     /// count as a gap in a list.
     pub(super) fn merge(&mut self, later: Self, failed: &mut BTreeSet<KeyPath>) -> Vec<Problem> {
@@ -167,7 +153,8 @@ impl Layer {
     /// Where the value at `path` was written, or else the nearest one.
     pub(super) fn place_of<'a>(&'a self, path: &'a KeyPath) -> Option<&'a Place> {
         let inside = self.under(path).next().map(|(_, leaf)| leaf);
-        let above = || path.ancestors().find_map(|above| self.0.get(&above));
+        let mut above = (0..path.0.len()).rev().map(|len| KeyPath(path.0[..len].to_vec()));
+        let above = || above.find_map(|above| self.0.get(&above));
         inside.or_else(above).map(|leaf| &leaf.place)
     }
 

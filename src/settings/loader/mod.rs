@@ -15,7 +15,6 @@
 //! While the gateway runs, `reread` reads the secret files again and replaces the secrets that have changed.
 
 mod environment;
-mod file;
 mod layer;
 mod reader;
 mod reread;
@@ -26,11 +25,11 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::Settings;
-use super::problem::{Place, Problem, Problems, UnplacedProblem};
+use super::problem::{Problem, Problems, UnplacedProblem};
 use super::validate;
 use layer::KeyPath;
 pub(super) use layer::Layer;
-use reader::Reader;
+use reader::{Reader, whole_file};
 use schema::Schema;
 
 pub use reread::{Reread, SecretFiles};
@@ -151,19 +150,12 @@ fn check(settings: &mut Settings, read: &mut Reader<'_>, sources: &Sources) {
 /// `problem` with its place, unless it is about a refused value, whose place a default has taken.
 fn placed(problem: UnplacedProblem, read: &Reader<'_>, sources: &Sources) -> Option<Problem> {
     let paths: Vec<_> = problem.keys.iter().map(|key| KeyPath::from(key.as_str())).collect();
-    if paths
-        .iter()
-        .any(|path| read.failed.iter().any(|failed| failed.is_related(path)))
-    {
+    let is_refused = |path: &KeyPath| read.failed.iter().any(|failed| failed.is_related(path));
+    if paths.iter().any(is_refused) {
         return None;
     }
     // If the key itself is missing, the key that requires it was written somewhere.
     let place = paths.iter().find_map(|path| read.layer.place_of(path)).cloned();
-    let file = || {
-        Some(Place::File {
-            path: sources.file.clone()?,
-            line: None,
-        })
-    };
+    let file = || sources.file.as_deref().map(whole_file);
     Some(Problem::new(place.or_else(file), paths[0].to_string(), problem.text))
 }

@@ -7,10 +7,10 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use super::file;
 use super::layer::{KeyPath, Layer, Leaf};
 use super::schema::{self, Schema, Shape, Target};
 use crate::account::APP_SECRET_LEN;
+use crate::settings::file;
 use crate::settings::problem::{Place, Problem};
 
 /// The prefix of the variables for settings.
@@ -24,17 +24,7 @@ pub(super) enum Source<'t> {
     Variable(&'t str, &'t str),
 }
 
-impl<'t> Source<'t> {
-    fn file(path: &'t Path, text: &'t str) -> Self {
-        Self::File(path, text, text.match_indices('\n').map(|(end, _)| end).collect())
-    }
-
-    fn text(&self) -> &'t str {
-        match self {
-            Self::File(_, text, _) | Self::Variable(_, text) => text,
-        }
-    }
-
+impl Source<'_> {
     /// The place of what begins at `offset`.
     pub(super) fn place(&self, offset: usize) -> Place {
         match self {
@@ -84,7 +74,7 @@ impl<'s> Reader<'s> {
     /// Reads the settings file at `path`.
     pub(super) fn of_file(schema: &'s Schema, path: &Path) -> Self {
         let mut reader = Self::new(schema);
-        let bytes = match file::read(path) {
+        let bytes = match file::read(path, file::MAX_TEXT) {
             Ok(bytes) => bytes,
             Err(error) => {
                 reader.unreadable(whole_file(path), &error);
@@ -93,29 +83,27 @@ impl<'s> Reader<'s> {
         };
         // What is not UTF-8 may be a comment: the address for `wxgate health` is read nevertheless.
         let text = String::from_utf8_lossy(&bytes);
-        let source = Source::file(path, &text);
+        let line_ends = text.match_indices('\n').map(|(end, _)| end).collect();
+        let source = Source::File(path, &text, line_ends);
         let (table, errors) = DeTable::parse_recoverable(&text);
-        let mut broken: Vec<_> = errors
-            .iter()
+        let broken = errors.iter().map(|error| {
+            let place = source.place(error.span().unwrap_or_default().start);
             // Only the message: the error as a whole would quote the line, including secrets.
-            .map(|error| (source.place(error.span().unwrap_or_default().start), error.message()))
-            .collect();
+            Problem::new(Some(place), "", format!("not valid TOML: {}", error.message()))
+        });
+        reader.problems.extend(broken);
         // Further errors on the same line mostly follow from the first one.
-        broken.dedup_by(|(place, _), (earlier, _)| place == earlier);
-        for (place, message) in broken {
-            let text = format!("not valid TOML: {message}");
-            reader.problems.push(Problem::new(Some(place), "", text));
-        }
+        reader.problems.dedup_by(|later, earlier| later.place == earlier.place);
         reader.well_formed = errors.is_empty();
         reader.table(&source, &schema.root(), table.get_ref());
-        match std::str::from_utf8(&bytes) {
-            Ok(_) => {}
-            Err(error) if reader.well_formed => reader.unreadable(source.place(error.valid_up_to()), &file::NOT_UTF8),
-            Err(_) => {
+        if let Err(error) = std::str::from_utf8(&bytes) {
+            let mut place = source.place(error.valid_up_to());
+            if !reader.well_formed {
                 // Any other problem may follow from this one.
                 reader.problems.clear();
-                reader.unreadable(whole_file(path), &file::NOT_UTF8);
+                place = whole_file(path);
             }
+            reader.unreadable(place, &file::NOT_UTF8);
         }
         reader
     }
@@ -129,19 +117,12 @@ impl<'s> Reader<'s> {
     /// Merges what `later` has read over what this one has read. A problem with a secret file does not count if
     /// `later` gives the secret.
     pub(super) fn merge(&mut self, later: Self) {
-        let replaced: Vec<_> = self
-            .failed
-            .iter()
-            .filter(|path| later.layer.has(path))
-            .cloned()
-            .collect();
-        for path in replaced {
-            let file = secret_file_key(&path);
-            if self.problems.iter().any(|problem| problem.is_about(&file)) {
-                self.problems.retain(|problem| !problem.is_about(&file));
-                self.failed.remove(&path);
-            }
-        }
+        self.failed.retain(|path| {
+            let (file, found) = (secret_file_key(path), self.problems.len());
+            let is_replaced = later.layer.has(path);
+            self.problems.retain(|problem| !is_replaced || !problem.is_about(&file));
+            self.problems.len() == found
+        });
         self.failed.extend(later.failed);
         self.problems.extend(later.problems);
         self.problems.extend(self.layer.merge(later.layer, &mut self.failed));
@@ -161,30 +142,27 @@ impl<'s> Reader<'s> {
     pub(super) fn value(&mut self, source: &Source<'_>, target: &Target<'_>, value: &Spanned<DeValue<'_>>) {
         let place = source.place(value.span().start);
         match (target.shape, value.get_ref()) {
-            (Shape::Single | Shape::List, value) if target.in_file => self.secret_file(target, place, &plain(value)),
+            (Shape::Single | Shape::List, value) if target.in_file => self.secret_file(target, place, value.as_str()),
             (Shape::Section(_) | Shape::Map, DeValue::Table(content)) => self.table(source, target, content),
             (Shape::Records(_) | Shape::List, DeValue::Array(content)) => {
                 self.add(target, Value::Array(Vec::new()), place, None);
                 for (i, value) in content.iter().enumerate() {
-                    self.entry(source, target, i, value);
+                    let Some(entry) = target.index(i) else { continue };
+                    if matches!(entry.shape, Shape::Section(_)) {
+                        // So that the entry exists even if nothing in it is valid.
+                        let place = source.place(value.span().start);
+                        self.add(&entry, Value::Table(Table::new()), place, None);
+                    }
+                    self.value(source, &entry, value);
                 }
             }
             (Shape::Single, single) => {
-                let written = source.text().get(value.span()).unwrap_or_default();
+                let (Source::File(_, text, _) | Source::Variable(_, text)) = source;
+                let written = text.get(value.span()).unwrap_or_default();
                 self.single(target, place, plain(single), written);
             }
             _ => self.wrong_shape(target, place),
         }
-    }
-
-    fn entry(&mut self, source: &Source<'_>, list: &Target<'_>, index: usize, value: &Spanned<DeValue<'_>>) {
-        let Some(target) = list.index(index) else { return };
-        if matches!(target.shape, Shape::Section(_)) {
-            // So that the entry exists even if nothing in it is valid.
-            let place = source.place(value.span().start);
-            self.add(&target, Value::Table(Table::new()), place, None);
-        }
-        self.value(source, &target, value);
     }
 
     /// Reads a single value; `written` is how the operator wrote it.
@@ -208,8 +186,8 @@ impl<'s> Reader<'s> {
     }
 
     /// Reads a file that contains a secret, or a list of them, one per line.
-    pub(super) fn secret_file(&mut self, target: &Target<'_>, place: Place, file: &Value) {
-        let Some(file) = file.as_str() else {
+    pub(super) fn secret_file(&mut self, target: &Target<'_>, place: Place, file: Option<&str>) {
+        let Some(file) = file else {
             return self.bad_secret_file(target, place, "expected the path of a file, in quotes".to_owned());
         };
         match file::read_secret(file) {
@@ -275,15 +253,12 @@ impl<'s> Reader<'s> {
     /// Adds a value, with the secret file that it came from. An empty list starts one that replaces what earlier layers
     /// have at its path.
     pub(super) fn add(&mut self, target: &Target<'_>, value: Value, place: Place, file: Option<&str>) {
-        let leaf = Leaf {
-            value,
-            place: place.clone(),
-            file: file.map(str::to_owned),
-        };
-        if let Err(earlier) = self.layer.add(target.path.clone(), leaf) {
-            let text = format!("given twice, here and at {earlier}");
-            self.fail(&target.path, Problem::new(Some(place), target.path.to_string(), text));
+        if let Some(earlier) = self.layer.0.get(&target.path) {
+            let text = format!("given twice, here and at {}", earlier.place);
+            return self.fail(&target.path, Problem::new(Some(place), target.path.to_string(), text));
         }
+        let file = file.map(str::to_owned);
+        self.layer.0.insert(target.path.clone(), Leaf { value, place, file });
     }
 }
 
@@ -309,7 +284,7 @@ pub(super) fn secret_file_key(path: &KeyPath) -> String {
     format!("{path}_file")
 }
 
-fn whole_file(path: &Path) -> Place {
+pub(super) fn whole_file(path: &Path) -> Place {
     Place::File {
         path: path.to_owned(),
         line: None,

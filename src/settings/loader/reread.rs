@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use toml::Value;
 
 use super::layer::{KeyPath, Layer, Leaf};
 use super::reader::{Reader, secret_file_key};
@@ -101,18 +100,14 @@ impl Settings {
         if let Some(problem) = problems.into_iter().find(|problem| about(&problem.keys)) {
             return Err(problem.text);
         }
-        if self.loses_app_secret(&settings) {
+        let mut accounts = self.accounts.iter().zip(&settings.accounts);
+        // An AppSecret that was plausible before may come from a half-written file.
+        if accounts.any(|(before, now)| is_app_secret(&before.app_secret) && !is_app_secret(&now.app_secret)) {
             return Err("not 32 letters and digits, as AppSecrets are".to_owned());
         }
         settings.resolved = resolved.ok_or_else(|| super::MISFIT.to_owned())?;
         settings.origin = origin;
         Ok(settings)
-    }
-
-    /// Whether a plausible AppSecret of ours would become an implausible one, such as that of a half-written file.
-    fn loses_app_secret(&self, other: &Self) -> bool {
-        let mut accounts = self.accounts.iter().zip(&other.accounts);
-        accounts.any(|(ours, others)| is_app_secret(&ours.app_secret) && !is_app_secret(&others.app_secret))
     }
 }
 
@@ -124,11 +119,8 @@ fn read(schema: &Schema, path: &KeyPath, file: &str, before: &Leaf) -> Result<La
         shape: Shape::of(&before.value),
         in_file: true,
     };
-    reader.secret_file(&target, before.place.clone(), &Value::String(file.to_owned()));
-    match reader.problems.pop() {
-        None => Ok(reader.layer),
-        Some(problem) => Err(problem),
-    }
+    reader.secret_file(&target, before.place.clone(), Some(file));
+    reader.problems.pop().map_or(Ok(reader.layer), Err)
 }
 
 /// Whether the secret at `path` can be replaced while the gateway runs.

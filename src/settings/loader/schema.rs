@@ -38,24 +38,6 @@ impl<'s> Shape<'s> {
             _ => Self::Single,
         }
     }
-
-    /// What `key` takes in a table of this shape.
-    fn child(self, key: &str) -> Option<Self> {
-        match self {
-            Self::Section(table) => table.get(key).map(Self::of),
-            Self::Map => Some(Self::Single),
-            Self::Records(_) | Self::List | Self::Single => None,
-        }
-    }
-
-    /// What an entry takes in a list of this shape.
-    fn entry(self) -> Option<Self> {
-        match self {
-            Self::Records(table) => Some(Self::Section(table)),
-            Self::List => Some(Self::Single),
-            Self::Section(_) | Self::Map | Self::Single => None,
-        }
-    }
 }
 
 /// A place in the settings that takes a value.
@@ -77,7 +59,11 @@ impl Target<'_> {
             key
         };
         let target = |key: &str, in_file| {
-            let shape = self.shape.child(key)?;
+            let shape = match self.shape {
+                Shape::Section(table) => Shape::of(table.get(key)?),
+                Shape::Map => Shape::Single,
+                Shape::Records(_) | Shape::List | Shape::Single => return None,
+            };
             let path = self.path.key(key);
             Some(Self { path, shape, in_file })
         };
@@ -89,9 +75,14 @@ impl Target<'_> {
 
     /// The target for entry `index` of this list.
     pub(super) fn index(&self, index: usize) -> Option<Self> {
+        let shape = match self.shape {
+            Shape::Records(table) => Shape::Section(table),
+            Shape::List => Shape::Single,
+            Shape::Section(_) | Shape::Map | Shape::Single => return None,
+        };
         Some(Self {
             path: self.path.index(index),
-            shape: self.shape.entry()?,
+            shape,
             in_file: false,
         })
     }

@@ -47,17 +47,15 @@ impl TlsFiles {
         let (chain, key) = (self.chain(pem)?, self.private_key(pem)?);
         let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
         certified.map(Arc::new).map_err(|error| {
+            let (certificate, key) = (self.certificate.display(), self.key.display());
             let problem = match error {
                 Error::InconsistentKeys(_) => format!(
-                    "\"{}\" is not the key of the first certificate in \"{}\": use a matching pair, with the server's \
-                     certificate before those of its CAs",
-                    self.key.display(),
-                    self.certificate.display()
+                    "\"{key}\" is not the key of the first certificate in \"{certificate}\": use a matching pair, with the \
+                     server's certificate before those of its CAs"
                 ),
                 _ => format!(
-                    "the key in \"{}\" can't be used: expected RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, \
-                     or Ed25519",
-                    self.key.display()
+                    "the key in \"{key}\" can't be used: expected RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, \
+                     or Ed25519"
                 ),
             };
             UnusableSetting::new(KEY, problem)

@@ -1,7 +1,5 @@
 //! Files with certificates or a key in PEM. Errors name the file.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,21 +12,17 @@ use rustls::{CertificateError, Error, RootCertStore};
 
 use crate::byte_order_mark::without_mark;
 use crate::clock::LATEST_DATE;
+use crate::settings::file;
 
-/// The maximum file size, in bytes. A system's whole CA bundle has about 200 KiB.
-const MAX_FILE: u64 = 4 * 1024 * 1024;
+/// The maximum file size, in MiB. A system's whole CA bundle has about 200 KiB.
+const MAX_FILE: u64 = 4;
 
 /// The content of the file at `path`.
 pub(in crate::settings) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
-    let read = read.and_then(|_| {
-        let fits = bytes.len() as u64 <= MAX_FILE;
-        fits.then_some(())
-            .ok_or_else(|| io::Error::other("it is larger than 4 MiB"))
-    });
-    read.map_err(|error| format!("can't read \"{}\": {error}", path.display()))?;
-    Ok(without_mark(&bytes).to_vec())
+    match file::read(path, MAX_FILE) {
+        Ok(bytes) => Ok(without_mark(&bytes).to_vec()),
+        Err(error) => Err(format!("can't read \"{}\": {error}", path.display())),
+    }
 }
 
 /// The certificates in `pem`, the content of the file at `path`.
@@ -73,17 +67,14 @@ pub(in crate::settings) fn lifetime(certificate: &CertificateDer<'_>) -> Option<
 /// The private key in `pem`, the content of the file at `path`.
 pub(in crate::settings) fn private_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        let path = path.display();
         if pem.windows(9).any(|text| text == b"ENCRYPTED") {
             format!(
-                "the key in \"{}\" is encrypted, and wxgate can't prompt for a pass phrase: store it without one \
-                 (openssl pkey -in … -out …)",
-                path.display()
+                "the key in \"{path}\" is encrypted, and wxgate can't prompt for a pass phrase: store it without one \
+                 (openssl pkey -in … -out …)"
             )
         } else {
-            format!(
-                "\"{}\" holds no private key in PEM (\"-----BEGIN PRIVATE KEY-----\")",
-                path.display()
-            )
+            format!("\"{path}\" holds no private key in PEM (\"-----BEGIN PRIVATE KEY-----\")")
         }
     })
 }

@@ -1,19 +1,20 @@
-//! Reads settings files and secret files, and trims secrets wherever they are written.
+//! Reads the files that settings name and the settings file itself, and trims secrets wherever they are written.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// More than any settings or secret needs, less than a wrong path (a log, a device) may contain.
-const MAX_FILE: u64 = 1024 * 1024;
+/// In MiB: more than any settings or secret needs, less than a wrong path (a log, a device) may contain.
+pub(super) const MAX_TEXT: u64 = 1;
 
 /// The error for a file that is not text.
 pub(super) const NOT_UTF8: &str = "it is not UTF-8";
 
 /// The secret in a file, trimmed. The error does not quote what may be the secret itself.
 pub(super) fn read_secret(file: &str) -> Result<String, String> {
-    let content = read_text(Path::new(file)).map_err(|error| {
+    let text = |bytes| String::from_utf8(bytes).map_err(|_| io::Error::other(NOT_UTF8));
+    let content = read(Path::new(file), MAX_TEXT).and_then(text).map_err(|error| {
         // It may have been meant relative to the settings file.
         let is_elsewhere = error.kind() == io::ErrorKind::NotFound && Path::new(file).is_relative();
         let base = if is_elsewhere {
@@ -51,17 +52,13 @@ fn looks_like_path(file: &str) -> bool {
     rooted || named || folder.is_some_and(Path::is_dir)
 }
 
-/// Reads a text file of at most [`MAX_FILE`] bytes.
-fn read_text(file: &Path) -> io::Result<String> {
-    String::from_utf8(read(file)?).map_err(|_| io::Error::other(NOT_UTF8))
-}
-
-/// Reads a file of at most [`MAX_FILE`] bytes.
-pub(super) fn read(file: &Path) -> io::Result<Vec<u8>> {
+/// Reads a file of at most `mebibytes` MiB.
+pub(super) fn read(file: &Path, mebibytes: u64) -> io::Result<Vec<u8>> {
+    let most = mebibytes * bytesize::MIB;
     let mut bytes = Vec::new();
-    File::open(file)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(io::Error::other("it is larger than 1 MiB"));
+    File::open(file)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("it is larger than {mebibytes} MiB")));
     }
     Ok(bytes)
 }
