@@ -1,6 +1,7 @@
 //! Secrets: read from files, and never shown.
 
 use super::{ACCOUNT, SettingsFile, env_problems, load_text};
+use crate::secret::Secret;
 use crate::settings::values::HttpProxy;
 
 const MARKER: &str = "hunter2";
@@ -41,13 +42,8 @@ fn secret_is_read_from_a_file() {
         "0012",
         "a field that is called like a file"
     );
-    let keys: Vec<_> = settings
-        .auth
-        .api_keys
-        .iter()
-        .map(crate::secret::Secret::expose)
-        .collect();
-    assert_eq!(keys, ["one", "two"]);
+    let keys = settings.auth.api_keys.iter().map(Secret::expose);
+    assert_eq!(keys.collect::<Vec<_>>(), ["one", "two"]);
 }
 
 #[test]
@@ -252,8 +248,10 @@ fn masked_settings_show_no_secret() {
         [redis]
         url = \"redis://user:hunter2@r\"
         password = \"hunter2\"
+        nodes = [\"[::1]:7\"]
         [image_store]
-        http = { headers = { Authorization = \"Bearer hunter2\" } }
+        backend = \"http\"
+        http = { url = \"https://files.internal/up\", headers = { Authorization = \"Bearer hunter2\" } }
         s3 = { access_key_id = \"hunter2\", secret_access_key = \"hunter2\" }
         [auth]
         api_keys = [\"hunter2\"]
@@ -264,6 +262,7 @@ fn masked_settings_show_no_secret() {
     assert_eq!(masked.matches("********").count(), text.matches(MARKER).count());
     assert!(!masked.contains(MARKER), "{masked}");
     assert!(!format!("{settings:?}").contains(MARKER));
+    assert_eq!(load_text(&masked).unwrap().to_masked_toml(), masked);
 }
 
 /// Some upload services take their key there.
