@@ -87,7 +87,7 @@ fn local(local: &LocalStore, base_path: &BasePath, problems: &mut UnplacedProble
 }
 
 /// Requires fields of the store in use: for each, its key, whether it is set, and what it is.
-fn needs<const N: usize>(problems: &mut UnplacedProblems, backend: &str, fields: [(&str, bool, &str); N]) {
+fn needs(problems: &mut UnplacedProblems, backend: &str, fields: [(&str, bool, &str); 3]) {
     for (key, present, what) in fields {
         let key = format!("image_store.{backend}.{key}");
         let text = format!("missing: image_store.backend \"{backend}\" needs {what}");
