@@ -15,7 +15,7 @@ const MAX_SHOWN: usize = 200;
 
 /// The failure of a command on `key`.
 pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError) -> StoreError {
-    let command = operation.command();
+    let (command, _) = operation.commands();
     let Some(text) = reply(error) else {
         if error.kind() == ErrorKind::Io {
             let message = format!("the connection broke during {command}: {}", root_cause(error));
@@ -40,15 +40,12 @@ pub(super) fn no_connection(error: &RedisError, mode: RedisMode) -> StoreError {
     }
     let text = reply(error).unwrap_or_else(|| root_cause(error));
     if is_login(error) {
-        return StoreError::new(
-            StoreFault::Login,
-            format!("Redis refused the login: {text}"),
-            LOGIN_CURE,
-        );
+        let message = format!("Redis refused the login: {text}");
+        return StoreError::new(StoreFault::Login, message, LOGIN_CURE);
     }
     let message = format!("no connection: {text}");
-    let cure = connection_right_cure(&text).or_else(|| cure_of_answer(&text).map(str::to_owned));
-    let cure = cure.unwrap_or_else(|| unreachable_cure(mode));
+    let cure = connection_right_cure(&text)
+        .unwrap_or_else(|| cure_of_answer(&text).unwrap_or(unreachable_cure(mode)).to_owned());
     StoreError::new(StoreFault::Unreachable, message, cure)
 }
 
@@ -113,10 +110,8 @@ const ANSWERS: [(&str, &str); 10] = [
 
 /// What to do if Redis, or a proxy in front of it, replied `text`.
 fn cure_of_answer(text: &str) -> Option<&'static str> {
-    ANSWERS
-        .iter()
-        .find(|(words, _)| text.contains(words))
-        .map(|(_, cure)| *cure)
+    let (_, cure) = ANSWERS.iter().find(|(words, _)| text.contains(words))?;
+    Some(cure)
 }
 
 fn meaning(operation: Operation, error: &RedisError, text: &str) -> (StoreFault, String) {
@@ -171,9 +166,9 @@ fn meaning(operation: Operation, error: &RedisError, text: &str) -> (StoreFault,
 fn refused_command(operation: Operation, text: &str) -> String {
     let quoted = text.split(['\'', '`']).nth(1).map(str::to_uppercase);
     let known = quoted.filter(|quoted| COMMANDS.contains(&quoted.to_lowercase().as_str()));
-    known.unwrap_or_else(|| match operation.in_script() {
-        "" => operation.command().to_owned(),
-        inner => format!("{} ({inner})", operation.command()),
+    known.unwrap_or_else(|| match operation.commands() {
+        (command, "") => command.to_owned(),
+        (command, inner) => format!("{command} ({inner})"),
     })
 }
 
@@ -210,13 +205,12 @@ fn hang_up_cure(command: &str) -> String {
     )
 }
 
-fn unreachable_cure(mode: RedisMode) -> String {
-    let cure = match mode {
+fn unreachable_cure(mode: RedisMode) -> &'static str {
+    match mode {
         RedisMode::Standalone => "check that Redis is up and reachable from this host at redis.url (rediss:// for TLS)",
         RedisMode::Sentinel => "check that the sentinels are up and know redis.sentinel_service",
         RedisMode::Cluster => "check that the nodes are up and all reachable from this host",
-    };
-    cure.to_owned()
+    }
 }
 
 /// The server's own text, if it replied, without the arguments of an unknown command, which may be secret, and without

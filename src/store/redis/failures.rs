@@ -189,10 +189,7 @@ impl RedisStore {
     /// `own`, and the server replies to a read of the key.
     async fn retry_failed(&self, own: &str) {
         let failing = self.failures.lock().failing.clone();
-        let fails_with_own = |operation| {
-            let mut own = failing.iter().filter(|failing| failing.key == own);
-            own.any(|failing| failing.operation == operation)
-        };
+        let fails_with_own = |operation| failing.iter().any(|it| it.key == own && it.operation == operation);
         let others = failing.iter().filter(|failing| !fails_with_own(failing.operation));
         let retried = others.map(|other| async {
             let answer = self.get(&other.key).await;

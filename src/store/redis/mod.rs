@@ -12,7 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisResult};
+use redis::streams::StreamMaxlen;
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult};
 use tokio::time::{Instant, timeout};
 
 use failures::{Failures, OperationEnd};
@@ -89,7 +90,8 @@ impl RedisStore {
         let (connection, made_at) = self.connection().await?;
         let Ok(result) = timeout(self.settings.response_timeout, work(connection)).await else {
             self.forget_connection(made_at).await;
-            let message = format!("no answer to {} in time (redis.response_timeout)", operation.command());
+            let (command, _) = operation.commands();
+            let message = format!("no answer to {command} in time (redis.response_timeout)");
             return Err(error::timed_out(&message, self.settings.mode));
         };
         Ok((result, made_at))
@@ -181,27 +183,19 @@ type ClaimReplies = (RedisResult<Option<String>>, RedisResult<(Option<Vec<u8>>, 
 type StreamFields = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// `bytes` as text. What is not UTF-8 was not written by us.
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn eval(script: &str, keys: &[&str]) -> Cmd {
-    // Room for any of the scripts with its arguments, so that the buffer does not have to grow.
-    let mut command = Cmd::with_capacity(8, 768);
-    command.arg("EVAL").arg(script).arg(keys.len()).arg(keys);
+fn eval(script: &str, key: &str) -> Cmd {
+    let mut command = redis::cmd("EVAL");
+    command.arg(script).arg(1).arg(key);
     command
 }
 
 fn set_if_absent(key: &str, value: &str, ttl: Duration) -> Cmd {
-    // Room for an upload's key and value, so that the buffer does not have to grow.
-    let mut command = Cmd::with_capacity(6, 256);
-    command
-        .arg("SET")
-        .arg(key)
-        .arg(value)
-        .arg("NX")
-        .arg("PX")
-        .arg(millis(ttl));
+    let mut command = redis::cmd("SET");
+    command.arg(&[key, value, "NX", "PX"]).arg(millis(ttl));
     command
 }
 
@@ -213,18 +207,18 @@ fn millis(ttl: Duration) -> u64 {
 #[async_trait]
 impl SharedStore for RedisStore {
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        let (value, ttl): (Option<Vec<u8>>, i64) = self.run(Operation::Get, key, eval(operation::GET, &[key])).await?;
+        let (value, ttl): (Option<Vec<u8>>, i64) = self.run(Operation::Get, key, eval(operation::GET, key)).await?;
         // PTTL returns -1 if the key does not expire.
         let ttl = u64::try_from(ttl).ok().map(Duration::from_millis);
         Ok(value.map(|value| Entry {
-            value: text(value),
+            value: text(&value),
             ttl,
         }))
     }
 
     async fn inspect(&self, key: &str) -> Result<Found, StoreError> {
         let (kind, value, ttl): (String, Option<Vec<u8>>, i64) =
-            self.run(Operation::Get, key, eval(operation::INSPECT, &[key])).await?;
+            self.run(Operation::Get, key, eval(operation::INSPECT, key)).await?;
         Ok(match value {
             Some(value) => Found::Bytes {
                 value,
@@ -236,7 +230,7 @@ impl SharedStore for RedisStore {
     }
 
     async fn shorten(&self, key: &str, longest: Duration, ttl: Duration) -> Result<bool, StoreError> {
-        let mut command = eval(operation::SHORTEN, &[key]);
+        let mut command = eval(operation::SHORTEN, key);
         command.arg(millis(ttl)).arg(millis(longest));
         self.run(Operation::Shorten, key, command).await
     }
@@ -254,14 +248,14 @@ impl SharedStore for RedisStore {
         value: &str,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let mut command = eval(operation::COMPARE_AND_SET, &[key]);
+        let mut command = eval(operation::COMPARE_AND_SET, key);
         command.arg(if expected.is_some() { "equals" } else { "absent" });
         command.arg(expected.unwrap_or_default()).arg(value).arg(millis(ttl));
         self.run_all(Operation::CompareAndSet, key, command, |done| *done).await
     }
 
     async fn compare_and_delete(&self, key: &str, expected: &str) -> Result<bool, StoreError> {
-        let mut command = eval(operation::COMPARE_AND_DELETE, &[key]);
+        let mut command = eval(operation::COMPARE_AND_DELETE, key);
         command.arg(expected);
         self.run_all(Operation::CompareAndDelete, key, command, |done| *done)
             .await
@@ -271,23 +265,20 @@ impl SharedStore for RedisStore {
     // taken before the value is read, and is held until the value is written. So a caller that gets the lock although the
     // value exists also sees the value.
     async fn claim(&self, key: &str, lock: &str, owner: &str, lock_ttl: Duration) -> Result<Claimed, StoreError> {
-        let mut commands = Pipeline::with_capacity(2);
+        let mut commands = redis::pipe();
         commands.add_command(set_if_absent(lock, owner, lock_ttl));
-        commands.add_command(eval(operation::GET, &[key])).ignore_errors();
-        let work = |mut connection: Connection| async move {
-            let replies: ClaimReplies = commands.query_async(&mut connection).await?;
-            Ok(replies)
-        };
+        commands.add_command(eval(operation::GET, key)).ignore_errors();
+        let work = |mut connection: Connection| async move { commands.query_async(&mut connection).await };
         let (taken, value) = match self.send(Operation::SetIfAbsent, work).await {
             Ok((result, made_at)) => {
-                let (taken, value) = result.unwrap_or_else(|error| (Err(error.clone()), Err(error)));
+                let (taken, value): ClaimReplies = result.unwrap_or_else(|error| (Err(error.clone()), Err(error)));
                 (Ok((taken, made_at)), Ok((value, made_at)))
             }
             Err(error) => (Err(error.clone()), Err(error)),
         };
         let taken = self.outcome(Operation::SetIfAbsent, lock, taken, |_| true).await;
         let (value, _) = self.outcome(Operation::Get, key, value, |_| true).await?;
-        match value.map(text) {
+        match value.as_deref().map(text) {
             Some(value) if !counts_as_none(&value) => {
                 // The value counts even if the lock could not be written: Redis may be full, or read-only after a failover.
                 if matches!(taken, Ok(Some(_))) {
@@ -306,31 +297,26 @@ impl SharedStore for RedisStore {
     }
 
     async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError> {
-        let mut command = eval(operation::INCREMENT, &[key]);
+        let mut command = eval(operation::INCREMENT, key);
         command.arg(millis(ttl));
         self.run_all(Operation::Increment, key, command, |count| *count == 1)
             .await
     }
 
     async fn append(&self, key: &str, fields: &[(&'static str, String)], cap: usize) -> Result<(), StoreError> {
-        let mut command = redis::cmd("XADD");
-        command.arg(key).arg("MAXLEN").arg("~").arg(cap).arg("*");
-        for (name, value) in fields {
-            command.arg(name).arg(value);
-        }
+        let command = Cmd::xadd_maxlen(key, StreamMaxlen::Approx(cap), "*", fields);
         let _id: String = self.run(Operation::Append, key, command).await?;
         Ok(())
     }
 
     async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError> {
-        let mut command = eval(operation::NEWEST, &[key]);
+        let mut command = eval(operation::NEWEST, key);
         command.arg(count);
         let entries: Vec<(String, StreamFields)> = self.run(Operation::Newest, key, command).await?;
-        let texts = |fields: StreamFields| -> Vec<(String, String)> {
-            let fields = fields.into_iter();
-            fields.map(|(name, value)| (text(name), text(value))).collect()
+        let texts = |(_id, fields): (String, StreamFields)| {
+            fields.iter().map(|(name, value)| (text(name), text(value))).collect()
         };
-        Ok(entries.into_iter().map(|(_id, fields)| texts(fields)).collect())
+        Ok(entries.into_iter().map(texts).collect())
     }
 
     fn health(&self) -> Health {

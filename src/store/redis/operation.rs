@@ -36,37 +36,24 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    /// The command that is sent.
-    pub(super) fn command(self) -> &'static str {
+    /// The command that is sent, and the commands in its script, if it has one.
+    pub(super) fn commands(self) -> (&'static str, &'static str) {
         match self {
-            Self::SetIfAbsent => "SET",
-            Self::Append => "XADD",
-            Self::Diagnose => "PING or INFO",
-            Self::Get
-            | Self::CompareAndSet
-            | Self::CompareAndDelete
-            | Self::Shorten
-            | Self::Increment
-            | Self::Newest => "EVAL",
-        }
-    }
-
-    /// The commands in its script, if it has one.
-    pub(super) fn in_script(self) -> &'static str {
-        match self {
-            Self::Get => "GET, PTTL",
-            Self::CompareAndSet => "GET, SET",
-            Self::CompareAndDelete => "GET, DEL",
-            Self::Shorten => "PTTL, PEXPIRE",
-            Self::Increment => "INCR, PEXPIRE",
-            Self::Newest => "XREVRANGE",
-            Self::SetIfAbsent | Self::Append | Self::Diagnose => "",
+            Self::Get => ("EVAL", "GET, PTTL"),
+            Self::SetIfAbsent => ("SET", ""),
+            Self::CompareAndSet => ("EVAL", "GET, SET"),
+            Self::CompareAndDelete => ("EVAL", "GET, DEL"),
+            Self::Shorten => ("EVAL", "PTTL, PEXPIRE"),
+            Self::Increment => ("EVAL", "INCR, PEXPIRE"),
+            Self::Append => ("XADD", ""),
+            Self::Newest => ("EVAL", "XREVRANGE"),
+            Self::Diagnose => ("PING or INFO", ""),
         }
     }
 
     /// True if it is a single command: once that has run, nothing else can be refused.
     pub(super) fn is_one_command(self) -> bool {
-        !self.in_script().contains(',')
+        !self.commands().1.contains(',')
     }
 }
 
