@@ -102,9 +102,9 @@ impl SharedStore for MemoryStore {
 
     async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError> {
         let mut state = self.state.lock();
-        let live = state.live(key).map(|(value, ends)| (value.parse().unwrap_or(0), *ends));
-        let (count, ttl) = live.map_or((0, ttl), |(count, ends)| {
-            (count, ends.saturating_duration_since(Moment::now()))
+        let (count, ttl) = state.live(key).map_or((0, ttl), |(value, ends)| {
+            let left = ends.saturating_duration_since(Moment::now());
+            (value.parse().unwrap_or(0), left)
         });
         let count: u64 = count + 1;
         state.write(key, count.to_string(), ttl);
@@ -114,12 +114,8 @@ impl SharedStore for MemoryStore {
     async fn append(&self, key: &str, fields: &[(&'static str, String)], cap: usize) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         let stream = state.streams.entry(key.to_owned()).or_default();
-        stream.push_back(
-            fields
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                .collect(),
-        );
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        stream.push_back(fields.collect());
         while stream.len() > cap {
             stream.pop_front();
         }
@@ -128,11 +124,8 @@ impl SharedStore for MemoryStore {
 
     async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError> {
         let state = self.state.lock();
-        let entries = state
-            .streams
-            .get(key)
-            .map(|stream| stream.iter().rev().take(count).cloned().collect());
-        Ok(entries.unwrap_or_default())
+        let entries = state.streams.get(key).into_iter().flatten();
+        Ok(entries.rev().take(count).cloned().collect())
     }
 
     fn health(&self) -> Health {
