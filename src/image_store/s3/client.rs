@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
@@ -108,12 +107,11 @@ const ROLE: [(&str, AmazonS3ConfigKey); 7] = [
 
 /// Uses the machine's role. No other AWS variable is read, since it could be an endpoint or a key for another program.
 fn with_role(builder: AmazonS3Builder) -> AmazonS3Builder {
-    ROLE.into_iter().fold(builder, |builder, (name, key)| {
-        match std::env::var(name).ok().filter(|value| !value.is_empty()) {
-            Some(value) => builder.with_config(key, value),
-            None => builder,
-        }
-    })
+    ROLE.into_iter()
+        .fold(builder, |builder, (name, key)| match std::env::var(name) {
+            Ok(value) if !value.is_empty() => builder.with_config(key, value),
+            _ => builder,
+        })
 }
 
 /// The maximum length of an answer, in bytes. Answers to uploads are short XML; the only picture that is read back is
@@ -158,14 +156,12 @@ impl HttpService for Bounded {
 
 /// The start of a failure's body, which contains the error code.
 async fn beginning(mut body: HttpResponseBody) -> String {
-    let mut read = BytesMut::new();
-    while let Some(Ok(frame)) = body.frame().await {
-        let chunk = frame.into_data().unwrap_or_default();
-        let room = MAX_ANSWER - read.len();
-        read.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if read.len() == MAX_ANSWER {
-            break;
-        }
+    let mut read = Vec::new();
+    while read.len() < MAX_ANSWER
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        read.extend_from_slice(&frame.into_data().unwrap_or_default());
     }
-    String::from_utf8_lossy(&Bytes::from(read)).into_owned()
+    read.truncate(MAX_ANSWER);
+    String::from_utf8_lossy(&read).into_owned()
 }

@@ -36,14 +36,12 @@ const TIME_LIMIT: Duration = Duration::from_secs(90);
 const ROLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A bucket.
-pub struct S3Store {
-    bucket: Arc<Bucket>,
-    tasks: TaskTracker,
-}
+pub struct S3Store(Arc<Bucket>);
 
 /// The bucket itself, shared with the puts in progress.
 struct Bucket {
     clients: BucketClients,
+    tasks: TaskTracker,
     /// Whether requests are signed with the machine's role.
     with_role: bool,
     prefix: String,
@@ -58,35 +56,41 @@ impl S3Store {
         http: &settings::HttpClient,
         tasks: &TaskTracker,
     ) -> Result<Self, UnusableSetting> {
-        let bucket = Bucket {
+        Ok(Self(Arc::new(Bucket {
             clients: client::open(settings, http)?,
+            tasks: tasks.clone(),
             with_role: settings.section.keys().is_none(),
             prefix: settings.section.prefix.clone(),
             base: settings.public_base_url.clone(),
-        };
-        Ok(Self {
-            bucket: Arc::new(bucket),
-            tasks: tasks.clone(),
-        })
+        })))
     }
 }
 
 #[async_trait]
 impl ImageStore for S3Store {
     async fn put(&self, picture: Picture) -> Result<String, StoreFailure> {
-        let cancelled = CancellationToken::new();
-        let put = put(Arc::clone(&self.bucket), picture, cancelled.clone(), self.tasks.clone());
-        let _cancels_when_dropped = cancelled.drop_guard();
-        let object = self.tasks.spawn(put).await;
+        let mut object = Object {
+            bucket: Arc::clone(&self.0),
+            key: self.0.key(&ImageName::random(picture.kind))?,
+            may_exist: false,
+        };
+        let dropped = CancellationToken::new();
+        let cancelled = dropped.clone();
+        let put = async move {
+            object.write(picture, &cancelled).await?;
+            Ok::<_, StoreFailure>(object)
+        };
+        let _cancels_when_dropped = dropped.drop_guard();
         let interrupted = |_| StoreFailure::Broken("the upload was interrupted".to_owned());
-        Ok(object.map_err(interrupted)??.keep())
+        let object = self.0.tasks.spawn(put).await.map_err(interrupted)??;
+        Ok(object.keep())
     }
 
     async fn take_back(&self, url: &str) -> Result<Option<Bytes>, StoreFailure> {
-        let Some(key) = self.bucket.key_of(url) else {
+        let Some(key) = self.0.key_of(url) else {
             return Ok(None);
         };
-        let store = &self.bucket.clients.plain;
+        let store = &self.0.clients.plain;
         let read = async { store.get(&key).await?.bytes().await };
         let bytes = read.await;
         store.delete(&key).await.map_err(|error| failed(&error))?;
@@ -103,30 +107,11 @@ impl ImageStore for S3Store {
     }
 }
 
-async fn put(
-    bucket: Arc<Bucket>,
-    picture: Picture,
-    cancelled: CancellationToken,
-    tasks: TaskTracker,
-) -> Result<Object, StoreFailure> {
-    let name = ImageName::random(picture.kind);
-    let key = bucket.key(&name)?;
-    let mut object = Object {
-        bucket,
-        key,
-        tasks,
-        may_exist: false,
-    };
-    object.write(picture, &cancelled).await?;
-    Ok(object)
-}
-
 /// An object that is removed on drop unless it is kept. S3 may have stored it even if the put was cancelled or the answer
 /// was an error.
 struct Object {
     bucket: Arc<Bucket>,
     key: Path,
-    tasks: TaskTracker,
     may_exist: bool,
 }
 
@@ -142,7 +127,11 @@ impl Object {
             (Attribute::ContentType, picture.kind.media_type()),
             (Attribute::CacheControl, CACHE_CONTROL),
         ]);
-        let mut parts = BodyParts::new(picture.body, cancelled);
+        let mut parts = BodyParts {
+            body: picture.body,
+            rest: Bytes::new(),
+            cancelled,
+        };
         let part = parts.next().await?;
         self.bucket.check_role().await?;
         let (clients, key) = (&self.bucket.clients, &self.key);
@@ -178,7 +167,8 @@ impl Drop for Object {
         // If the runtime is shutting down, no task can be started: then the object stays, but nobody has its URL.
         if let (true, Ok(runtime)) = (self.may_exist, Handle::try_current()) {
             let (bucket, key) = (Arc::clone(&self.bucket), self.key.clone());
-            self.tasks.spawn_on(async move { bucket.remove(&key).await }, &runtime);
+            let remove = async move { bucket.remove(&key).await };
+            self.bucket.tasks.spawn_on(remove, &runtime);
         }
     }
 }
@@ -202,7 +192,8 @@ impl Bucket {
     }
 
     fn key(&self, name: &ImageName) -> Result<Path, StoreFailure> {
-        Path::parse(format!("{}{name}", self.prefix)).map_err(|error| StoreFailure::Refused(error.to_string()))
+        Path::parse(format!("{}{}", self.prefix, name.as_str()))
+            .map_err(|error| StoreFailure::Refused(error.to_string()))
     }
 
     /// The key of the picture at `url`, if it is one of ours. The prefix need not end with a slash.
@@ -240,12 +231,7 @@ struct BodyParts<'a> {
     cancelled: &'a CancellationToken,
 }
 
-impl<'a> BodyParts<'a> {
-    fn new(body: BoxStream<'static, io::Result<Bytes>>, cancelled: &'a CancellationToken) -> Self {
-        let rest = Bytes::new();
-        Self { body, rest, cancelled }
-    }
-
+impl BodyParts<'_> {
     /// The next part; one shorter than [`PART`] is the last.
     async fn next(&mut self) -> Result<Bytes, StoreFailure> {
         // Reserved at full size: pages that are never written take no memory.
