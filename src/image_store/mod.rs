@@ -64,10 +64,7 @@ pub enum StoreFailure {
 impl StoreFailure {
     /// True if a retry may succeed.
     pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Broken(_) | Self::TimedOut => true,
-            Self::Refused(_) => false,
-        }
+        !matches!(self, Self::Refused(_))
     }
 
     /// The failure that an answer with `status` means; `text` describes it.

@@ -1,7 +1,5 @@
 //! Names of pictures.
 
-use std::fmt;
-
 use crate::picture::PictureKind;
 
 /// A picture's name: 32 lower-case hex digits (128 random bits, so it can't be guessed) and the extension of its kind. It
@@ -48,11 +46,5 @@ impl ImageName {
     /// The kind of the picture.
     pub fn kind(&self) -> PictureKind {
         self.kind
-    }
-}
-
-impl fmt::Display for ImageName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
     }
 }

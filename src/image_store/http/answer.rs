@@ -83,8 +83,7 @@ impl StoreAnswer {
         let url = found.as_ref().and_then(Value::as_str).map(str::trim);
         url.and_then(|url| public_url(url, settings.public_base_url.as_ref()))
             .ok_or_else(|| {
-                let path = url.is_some_and(is_path);
-                let hint = if path {
+                let hint = if url.is_some_and(is_path) {
                     "; for a path, set image_store.http.public_base_url"
                 } else {
                     ""

@@ -88,7 +88,7 @@ fn part(picture: Picture, activity: &LastActivity) -> Result<Part, StoreFailure>
         Some(length) => Part::stream_with_length(body, length),
         None => Part::stream(body),
     };
-    part.file_name(ImageName::random(picture.kind).to_string())
+    part.file_name(ImageName::random(picture.kind).as_str().to_owned())
         .mime_str(picture.kind.media_type())
         .map_err(|error| StoreFailure::Broken(error.to_string()))
 }

@@ -199,7 +199,7 @@ fn failed(error: &io::Error) -> StoreFailure {
 }
 
 fn partial_name(name: &ImageName) -> String {
-    format!(".{name}.partial")
+    format!(".{}.partial", name.as_str())
 }
 
 fn is_partial(file_name: &str) -> bool {

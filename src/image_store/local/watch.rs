@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -55,30 +55,22 @@ impl LocalStore {
     /// Removes leftovers.
     async fn sweep(&self) {
         let directory = self.directory.clone();
-        let sweep = move || sweep(&directory, SystemTime::now());
-        if let Err(error) = self.disk.run(SWEEP_LIMIT, sweep).await {
+        if let Err(error) = self.disk.run(SWEEP_LIMIT, move || sweep(&directory)).await {
             tracing::debug!(%error, "can't look for unfinished pictures");
         }
-    }
-
-    /// Notes the outcome of a check; returns whether that has changed.
-    fn note(&self, problem: Option<String>) -> bool {
-        let mut health = self.health.lock();
-        let changed = health.problem.is_some() != problem.is_some();
-        if changed {
-            health.since = Instant::now();
-        }
-        health.problem = problem;
-        changed
     }
 
     async fn check(&self) {
         // A folder may exist and yet be full or read-only.
         let written = self.try_write(&[0; BLOCK], CHECK_LIMIT).await;
         let problem = written.err().map(|error| error.to_string());
-        if !self.note(problem.clone()) {
+        let mut health = self.health.lock();
+        let changed = health.problem.is_some() != problem.is_some();
+        health.problem.clone_from(&problem);
+        if !changed {
             return;
         }
+        health.since = Instant::now();
         let folder = self.directory.display();
         if let Some(problem) = problem {
             tracing::warn!(
@@ -91,14 +83,14 @@ impl LocalStore {
     }
 }
 
-/// Removes unfinished files that were last written long before `now`.
-fn sweep(directory: &Path, now: SystemTime) -> io::Result<()> {
+/// Removes unfinished files that were last written long ago.
+fn sweep(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)?.flatten() {
         if !entry.file_name().to_str().is_some_and(is_partial) {
             continue;
         }
         let modified = entry.metadata().and_then(|metadata| metadata.modified());
-        let age = modified.ok().and_then(|time| now.duration_since(time).ok());
+        let age = modified.ok().and_then(|time| time.elapsed().ok());
         if age.is_some_and(|age| age > ABANDONED) && fs::remove_file(entry.path()).is_ok() {
             tracing::info!(path = %entry.path().display(), "removed an unfinished picture of a killed process");
         }
@@ -109,6 +101,7 @@ fn sweep(directory: &Path, now: SystemTime) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::time::SystemTime;
 
     use tokio_util::task::TaskTracker;
 
