@@ -39,29 +39,19 @@ impl CheckedBody {
         (body, progress)
     }
 
-    /// What is wrong with a picture after `seen` of its bytes have arrived.
-    fn problem_after(&self, seen: u64) -> Option<UploadError> {
-        if seen > self.limit {
-            Some(UploadError::Rejected(Rejection::TooLarge {
-                limit: self.limit,
-                bytes: self.announced,
-            }))
-        } else if self.announced.is_some_and(|announced| seen > announced) {
-            Some(CallError::Body(BodyProblem::Unexpected).into())
-        } else {
-            None
-        }
-    }
-
     /// Takes the source's next item; returns the stage that follows.
     fn take(&mut self, seen: u64, next: Option<Result<Bytes, CallError>>) -> Stage {
         match next {
             Some(Ok(chunk)) => {
                 let seen = seen + chunk.len() as u64;
-                if let Some(error) = self.problem_after(seen) {
-                    // No part of the chunk may pass: a store that knows the announced length would consider the picture
-                    // complete.
-                    return Stage::Failed(error);
+                // No part of a chunk beyond the end may pass: a store that knows the announced length would consider the
+                // picture complete.
+                if seen > self.limit {
+                    let (limit, bytes) = (self.limit, self.announced);
+                    return Stage::Failed(UploadError::Rejected(Rejection::TooLarge { limit, bytes }));
+                }
+                if self.announced.is_some_and(|announced| seen > announced) {
+                    return Stage::Failed(CallError::Body(BodyProblem::Unexpected).into());
                 }
                 self.rest = chunk;
                 Stage::WaitingForStore(seen)

@@ -189,7 +189,6 @@ impl UploadMetrics {
     }
 }
 
-/// An upload in flight.
 pub(super) struct InFlight(IntGauge);
 
 impl Drop for InFlight {

@@ -64,16 +64,10 @@ pub struct MediaRelay {
 impl MediaRelay {
     /// A relay built from `parts`.
     pub fn new(parts: RelayParts) -> Arc<Self> {
-        let RelayParts {
-            media,
-            media_timeout,
-            images,
-            shared,
-            ..
-        } = &parts;
-        let all_attempts = (*media_timeout + images.time_limit()) * images.attempts();
+        let (shared, media, timeout) = (Arc::clone(&parts.shared), &parts.media, parts.media_timeout);
+        let all_attempts = (timeout + parts.images.time_limit()) * parts.images.attempts();
         Arc::new(Self {
-            once: Once::new(Arc::clone(shared), media.remember_for, *media_timeout, all_attempts),
+            once: Once::new(shared, media.remember_for, timeout, all_attempts),
             permits: Semaphore::new(media.max_concurrent.min(Semaphore::MAX_PERMITS)),
             single_flight: Arc::default(),
             parts,
@@ -291,15 +285,6 @@ impl WeChatMedia {
     pub(crate) fn new(client: Arc<WeChatClient>, account: Arc<AccountCredentials>) -> Self {
         Self { client, account }
     }
-
-    /// Starts the download with the account's token; returns both.
-    async fn download(&self, media_id: &MediaId) -> Result<(Arc<Credential>, MediaDownload), TokenCallError> {
-        let call = move |token: Arc<Credential>| async move {
-            let download = self.client.media(&token.value, media_id).await?;
-            Ok((token, download))
-        };
-        self.account.with_token(call).await
-    }
 }
 
 #[async_trait]
@@ -311,7 +296,11 @@ impl MediaSource for WeChatMedia {
     async fn fetch(&self, media_id: &MediaId) -> Result<MediaDownload, TokenCallError> {
         let mut errcode = None;
         for _ in 0..2 {
-            let (used, mut download) = self.download(media_id).await?;
+            let call = move |token: Arc<Credential>| async move {
+                let download = self.client.media(&token.value, media_id).await?;
+                Ok((token, download))
+            };
+            let (used, mut download) = self.account.with_token(call).await?;
             let Some(rejection) = download.rejection.take() else {
                 return Ok(download);
             };
