@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,24 +37,14 @@ impl HttpClient for RememberingClient {
 }
 
 #[derive(Debug)]
-pub(super) struct Reporting<E> {
-    exporter: E,
-    failure: LastFailure,
+pub(super) struct Reporting {
+    pub(super) exporter: opentelemetry_otlp::SpanExporter,
+    pub(super) failure: LastFailure,
     /// Spans lost since the outage began; 0 while there is none.
-    dropped: AtomicU64,
+    pub(super) dropped: AtomicU64,
 }
 
-impl<E> Reporting<E> {
-    pub(super) fn new(exporter: E, failure: LastFailure) -> Self {
-        Self {
-            exporter,
-            failure,
-            dropped: AtomicU64::new(0),
-        }
-    }
-}
-
-impl<E: SpanExporter> SpanExporter for Reporting<E> {
+impl SpanExporter for Reporting {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len() as u64;
         let outcome = self.exporter.export(batch).await;
@@ -76,14 +65,6 @@ impl<E: SpanExporter> SpanExporter for Reporting<E> {
             }
         }
         outcome
-    }
-
-    fn shutdown_with_timeout(&self, limit: Duration) -> OTelSdkResult {
-        self.exporter.shutdown_with_timeout(limit)
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.exporter.force_flush()
     }
 
     fn set_resource(&mut self, resource: &Resource) {

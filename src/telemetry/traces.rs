@@ -2,6 +2,7 @@
 //!
 //! A slow or missing collector costs spans, never a request.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -26,11 +27,9 @@ use crate::settings::{self, UnusableSetting};
 
 /// The maximum number of queued spans; at about 500 bytes each they take one megabyte.
 const QUEUE: usize = 2048;
-/// The number of spans per batch.
 const BATCH: usize = 512;
 /// How long spans are gathered for a batch.
 const GATHER: Duration = Duration::from_secs(1);
-/// The time limit for connecting to the collector.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time limit of an export, including all its attempts.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
@@ -67,7 +66,12 @@ impl Traces {
             // Longer than the exporter's own limit on its attempts, otherwise their failure would never be logged.
             .with_max_export_timeout(2 * SEND_LIMIT + Duration::from_secs(1))
             .build();
-        let processor = BatchSpanProcessor::builder(Reporting::new(exporter, failure), Tokio)
+        let exporter = Reporting {
+            exporter,
+            failure,
+            dropped: AtomicU64::new(0),
+        };
+        let processor = BatchSpanProcessor::builder(exporter, Tokio)
             .with_batch_config(batches)
             .build();
         let resource = Resource::builder_empty()
