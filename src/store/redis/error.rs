@@ -19,7 +19,11 @@ pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError) -> St
     let Some(text) = reply(error) else {
         if error.kind() == ErrorKind::Io {
             let message = format!("the connection broke during {command}: {}", root_cause(error));
-            return StoreError::new(StoreFault::Unreachable, message, hang_up_cure(command));
+            let cure = format!(
+                "check that Redis is up and has fewer connections than its maxclients; if so and this persists, a proxy \
+                 in front probably closes the connection because it does not support {command}"
+            );
+            return StoreError::new(StoreFault::Unreachable, message, cure);
         }
         // The client's text for such an error quotes the reply, which may be a token.
         let message = format!("{command} failed: {}", error.category());
@@ -156,7 +160,12 @@ fn meaning(operation: Operation, error: &RedisError, text: &str) -> (StoreFault,
         "not allowed",
     ];
     if unknown.iter().any(|words| lower.contains(words)) {
-        return (refused(), proxy_cure(&refused_command(operation, text)));
+        let cure = format!(
+            "this Redis, or the proxy in front, has no {}: allow it there (renamed and disabled commands too), or reach \
+             Redis without the proxy; docs/reference/redis.md lists what is needed",
+            refused_command(operation, text)
+        );
+        return (refused(), cure);
     }
     let cure = "this is the reply of Redis, or of a proxy in front of it: look at its log and its documentation";
     (StoreFault::Other, cure.to_owned())
@@ -189,20 +198,6 @@ fn connection_right_cure(text: &str) -> Option<String> {
     Some(format!(
         "ACL SETUSER <user> +{command}; docs/reference/redis.md lists all that the user needs"
     ))
-}
-
-fn proxy_cure(command: &str) -> String {
-    format!(
-        "this Redis, or the proxy in front, has no {command}: allow it there (renamed and disabled commands too), or \
-         reach Redis without the proxy; docs/reference/redis.md lists what is needed"
-    )
-}
-
-fn hang_up_cure(command: &str) -> String {
-    format!(
-        "check that Redis is up and has fewer connections than its maxclients; if so and this persists, a proxy in front \
-         probably closes the connection because it does not support {command}"
-    )
 }
 
 fn unreachable_cure(mode: RedisMode) -> &'static str {

@@ -28,10 +28,10 @@ pub(super) struct Failures {
 
 /// An operation that failed.
 #[derive(Clone)]
-pub(super) struct FailedOperation {
-    pub(super) operation: Operation,
-    pub(super) key: String,
-    pub(super) error: StoreError,
+struct FailedOperation {
+    operation: Operation,
+    key: String,
+    error: StoreError,
 }
 
 impl FailedOperation {

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
 use parking_lot::Mutex;
 use redis::streams::StreamMaxlen;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult};
@@ -77,8 +76,7 @@ impl RedisStore {
         command: Cmd,
         ran_all: impl Fn(&T) -> bool,
     ) -> Result<T, StoreError> {
-        let work = |mut connection: Connection| async move { command.query_async(&mut connection).await };
-        let reply = self.send(operation, work).await;
+        let reply = self.send(operation, |connection| connection.query(command)).await;
         self.outcome(operation, key, reply, ran_all).await
     }
 
@@ -153,7 +151,7 @@ impl RedisStore {
         }
         let limit = self.settings.connect_timeout;
         // Boxed: otherwise every command's future would be 4 KB larger for something that is done once.
-        let connecting = self.topology.connect(limit).boxed();
+        let connecting = Box::pin(self.topology.connect(limit));
         let error = match timeout(self.topology.limit(limit), connecting).await {
             Ok(Ok(connection)) => {
                 let made_at = Instant::now();
@@ -268,8 +266,8 @@ impl SharedStore for RedisStore {
         let mut commands = redis::pipe();
         commands.add_command(set_if_absent(lock, owner, lock_ttl));
         commands.add_command(eval(operation::GET, key)).ignore_errors();
-        let work = |mut connection: Connection| async move { commands.query_async(&mut connection).await };
-        let (taken, value) = match self.send(Operation::SetIfAbsent, work).await {
+        let replies = self.send(Operation::SetIfAbsent, |connection| connection.query_all(commands));
+        let (taken, value) = match replies.await {
             Ok((result, made_at)) => {
                 let (taken, value): ClaimReplies = result.unwrap_or_else(|error| (Err(error.clone()), Err(error)));
                 (Ok((taken, made_at)), Ok((value, made_at)))

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::MultiplexedConnection;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisFuture,
-    RedisResult, TlsCertificates, TlsMode, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, Pipeline,
+    RedisResult, TlsCertificates, TlsMode,
 };
 use tokio::time::timeout;
 
@@ -155,30 +155,18 @@ pub(super) enum Connection {
     Cluster(ClusterConnection),
 }
 
-impl ConnectionLike for Connection {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+impl Connection {
+    pub(super) async fn query<T: FromRedisValue>(self, command: Cmd) -> RedisResult<T> {
         match self {
-            Self::Single(connection) => connection.req_packed_command(command),
-            Self::Cluster(connection) => connection.req_packed_command(command),
+            Self::Single(mut connection) => command.query_async(&mut connection).await,
+            Self::Cluster(mut connection) => command.query_async(&mut connection).await,
         }
     }
 
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
+    pub(super) async fn query_all<T: FromRedisValue>(self, commands: Pipeline) -> RedisResult<T> {
         match self {
-            Self::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
-            Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        match self {
-            Self::Single(connection) => connection.get_db(),
-            Self::Cluster(connection) => connection.get_db(),
+            Self::Single(mut connection) => commands.query_async(&mut connection).await,
+            Self::Cluster(mut connection) => commands.query_async(&mut connection).await,
         }
     }
 }
