@@ -69,12 +69,7 @@ impl StoreFailure {
 
     /// The failure that an answer with `status` means; `text` describes it.
     fn answered(status: StatusCode, text: String) -> Self {
-        let passes = [
-            StatusCode::REQUEST_TIMEOUT,
-            StatusCode::TOO_EARLY,
-            StatusCode::TOO_MANY_REQUESTS,
-        ];
-        if status.is_server_error() || passes.contains(&status) {
+        if matches!(status.as_u16(), 408 | 425 | 429 | 500..=599) {
             Self::Broken(text)
         } else {
             Self::Refused(text)

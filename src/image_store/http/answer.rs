@@ -81,18 +81,16 @@ impl StoreAnswer {
             }
         };
         let url = found.as_ref().and_then(Value::as_str).map(str::trim);
-        url.and_then(|url| public_url(url, settings.public_base_url.as_ref()))
-            .ok_or_else(|| {
-                let hint = if url.is_some_and(is_path) {
-                    "; for a path, set image_store.http.public_base_url"
-                } else {
-                    ""
-                };
-                refused(format!(
-                    "its answer has {} at {place}, not a URL{hint}",
-                    describe(found.as_ref())
-                ))
-            })
+        if let Some(url) = url.and_then(|url| public_url(url, settings.public_base_url.as_ref())) {
+            return Ok(url);
+        }
+        let hint = if url.is_some_and(is_path) {
+            "; for a path, set image_store.http.public_base_url"
+        } else {
+            ""
+        };
+        let found = describe(found.as_ref());
+        Err(refused(format!("its answer has {found} at {place}, not a URL{hint}")))
     }
 
     fn body(&self) -> Result<&[u8], StoreFailure> {

@@ -19,7 +19,6 @@ const SWEEP_PAUSE: Duration = Duration::from_mins(10);
 const BLOCK: usize = 4096;
 /// The time limit of a check. During a burst of uploads a disk may need seconds.
 const CHECK_LIMIT: Duration = Duration::from_secs(10);
-/// The time limit of a sweep.
 const SWEEP_LIMIT: Duration = Duration::from_mins(5);
 /// An unfinished file older than this belongs to a killed process: no upload takes that long.
 const ABANDONED: Duration = Duration::from_hours(1);
@@ -45,19 +44,14 @@ impl LocalStore {
         };
         let sweeps = async {
             loop {
-                self.sweep().await;
+                let directory = self.directory.clone();
+                if let Err(error) = self.disk.run(SWEEP_LIMIT, move || sweep(&directory)).await {
+                    tracing::debug!(%error, "can't look for unfinished pictures");
+                }
                 sleep(SWEEP_PAUSE).await;
             }
         };
         stop.run_until_cancelled(async { tokio::join!(checks, sweeps) }).await;
-    }
-
-    /// Removes leftovers.
-    async fn sweep(&self) {
-        let directory = self.directory.clone();
-        if let Err(error) = self.disk.run(SWEEP_LIMIT, move || sweep(&directory)).await {
-            tracing::debug!(%error, "can't look for unfinished pictures");
-        }
     }
 
     async fn check(&self) {

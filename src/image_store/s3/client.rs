@@ -18,7 +18,6 @@ use crate::settings::{self, UnusableSetting, resolved};
 
 /// The time limit of a request, which uploads at most one part.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// The time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The header that grants rights to an object.
