@@ -186,15 +186,11 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn eval(script: &str, key: &str) -> Cmd {
-    let mut command = redis::cmd("EVAL");
-    command.arg(script).arg(1).arg(key);
-    command
+    redis::cmd("EVAL").arg(script).arg(1).arg(key).take()
 }
 
 fn set_if_absent(key: &str, value: &str, ttl: Duration) -> Cmd {
-    let mut command = redis::cmd("SET");
-    command.arg(&[key, value, "NX", "PX"]).arg(millis(ttl));
-    command
+    redis::cmd("SET").arg(&[key, value, "NX", "PX"]).arg(millis(ttl)).take()
 }
 
 /// Redis expects whole milliseconds and refuses 0.
@@ -228,8 +224,7 @@ impl SharedStore for RedisStore {
     }
 
     async fn shorten(&self, key: &str, longest: Duration, ttl: Duration) -> Result<bool, StoreError> {
-        let mut command = eval(operation::SHORTEN, key);
-        command.arg(millis(ttl)).arg(millis(longest));
+        let command = eval(operation::SHORTEN, key).arg((millis(ttl), millis(longest))).take();
         self.run(Operation::Shorten, key, command).await
     }
 
@@ -246,15 +241,14 @@ impl SharedStore for RedisStore {
         value: &str,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let mut command = eval(operation::COMPARE_AND_SET, key);
-        command.arg(if expected.is_some() { "equals" } else { "absent" });
-        command.arg(expected.unwrap_or_default()).arg(value).arg(millis(ttl));
+        let (condition, expected) = expected.map_or(("absent", ""), |expected| ("equals", expected));
+        let arguments = (condition, expected, value, millis(ttl));
+        let command = eval(operation::COMPARE_AND_SET, key).arg(arguments).take();
         self.run_all(Operation::CompareAndSet, key, command, |done| *done).await
     }
 
     async fn compare_and_delete(&self, key: &str, expected: &str) -> Result<bool, StoreError> {
-        let mut command = eval(operation::COMPARE_AND_DELETE, key);
-        command.arg(expected);
+        let command = eval(operation::COMPARE_AND_DELETE, key).arg(expected).take();
         self.run_all(Operation::CompareAndDelete, key, command, |done| *done)
             .await
     }
@@ -295,8 +289,7 @@ impl SharedStore for RedisStore {
     }
 
     async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, StoreError> {
-        let mut command = eval(operation::INCREMENT, key);
-        command.arg(millis(ttl));
+        let command = eval(operation::INCREMENT, key).arg(millis(ttl)).take();
         self.run_all(Operation::Increment, key, command, |count| *count == 1)
             .await
     }
@@ -308,8 +301,7 @@ impl SharedStore for RedisStore {
     }
 
     async fn newest(&self, key: &str, count: usize) -> Result<Vec<Vec<(String, String)>>, StoreError> {
-        let mut command = eval(operation::NEWEST, key);
-        command.arg(count);
+        let command = eval(operation::NEWEST, key).arg(count).take();
         let entries: Vec<(String, StreamFields)> = self.run(Operation::Newest, key, command).await?;
         let texts = |(_id, fields): (String, StreamFields)| {
             fields.iter().map(|(name, value)| (text(name), text(value))).collect()
