@@ -95,8 +95,11 @@ pub trait ImageStore: Send + Sync {
         Ok(None)
     }
 
-    /// The maximum number of attempts to store one picture, each with a fresh download.
-    fn attempts(&self) -> u32;
+    /// The maximum number of attempts to store one picture, each with a fresh download. The second one is for what a store
+    /// does not retry itself: an interrupted system call, an upload that S3 has lost.
+    fn attempts(&self) -> u32 {
+        2
+    }
 
     /// How long a put may take after it has received the end of the body.
     fn time_limit(&self) -> Duration;

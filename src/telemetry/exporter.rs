@@ -30,8 +30,7 @@ impl HttpClient for RememberingClient {
         let answer = self.client.send_bytes(request).await;
         // The text of an error without a source may contain the URL.
         let failure = answer.as_ref().err().filter(|error| error.source().is_some());
-        let why = failure.map(|error| http_client::cause(&**error));
-        *self.failure.lock() = why;
+        *self.failure.lock() = failure.map(|error| http_client::cause(&**error));
         answer
     }
 }

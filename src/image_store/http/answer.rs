@@ -67,7 +67,8 @@ impl StoreAnswer {
                 ("body".to_owned(), text.map(Value::from))
             }
             UrlPlace::Json(pointer) => {
-                let json = self.json()?;
+                let not_json = |_| StoreFailure::Refused("its answer is not JSON".to_owned());
+                let json: Value = serde_json::from_slice(self.body()?).map_err(not_json)?;
                 let success = &settings.success_pointer;
                 let value = json.pointer(success.as_str());
                 let is_success = |value| is_same_scalar(&settings.success_value, value);
@@ -97,11 +98,6 @@ impl StoreAnswer {
         let too_long = || StoreFailure::Refused(format!("its answer is longer than {MAX_ANSWER} bytes"));
         self.body.as_deref().map(without_mark).ok_or_else(too_long)
     }
-
-    fn json(&self) -> Result<Value, StoreFailure> {
-        let not_json = |_| StoreFailure::Refused("its answer is not JSON".to_owned());
-        serde_json::from_slice(self.body()?).map_err(not_json)
-    }
 }
 
 /// The URL for pages: `found` itself, or `base` and `found` if it is a path.
@@ -111,11 +107,7 @@ fn public_url(found: &str, base: Option<&Url>) -> Option<String> {
         return parse_http(&url).map(|_| url);
     }
     let base = base.filter(|_| is_path(found))?;
-    let joined = format!(
-        "{}/{}",
-        base.as_str().trim_end_matches('/'),
-        found.trim_start_matches('/')
-    );
+    let joined = [base.as_str().trim_end_matches('/'), found.trim_start_matches('/')].join("/");
     let url = parse_http(&joined)?;
     // Dot segments must lead neither out of the base nor to the base itself.
     let below = url.path().strip_prefix(base.path().trim_end_matches('/'))?;

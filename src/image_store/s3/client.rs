@@ -131,23 +131,18 @@ impl HttpConnector for Bounded {
 impl HttpService for Bounded {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let (head, body) = self.0.call(request).await?.into_parts();
-        if head.status.is_success() {
-            let body =
-                Limited::new(body, MAX_ANSWER).map_err(|error| HttpError::new_boxed(HttpErrorKind::Unknown, error));
+        let status = head.status;
+        if status.is_success() {
+            let body = Limited::new(body, MAX_ANSWER);
+            let body = body.map_err(|error| HttpError::new_boxed(HttpErrorKind::Unknown, error));
             return Ok(HttpResponse::from_parts(head, HttpResponseBody::new(body)));
         }
         let body = beginning(body).await;
-        if head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED {
-            let header = head
-                .headers
-                .get("x-amz-bucket-region")
-                .and_then(|region| region.to_str().ok());
+        if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+            let header = head.headers.get("x-amz-bucket-region");
+            let header = header.and_then(|region| region.to_str().ok());
             let region = header.or_else(|| region_in(&body)).map(str::to_owned);
-            let redirect = Redirect {
-                status: head.status,
-                region,
-            };
-            return Err(HttpError::new(HttpErrorKind::Unknown, redirect));
+            return Err(HttpError::new(HttpErrorKind::Unknown, Redirect { status, region }));
         }
         Ok(HttpResponse::from_parts(head, body.into()))
     }

@@ -97,11 +97,6 @@ impl ImageStore for S3Store {
         bytes.map(Some).map_err(|error| failed(&error))
     }
 
-    fn attempts(&self) -> u32 {
-        // Each request has its own retries; the second attempt is for an upload that S3 has lost.
-        2
-    }
-
     fn time_limit(&self) -> Duration {
         TIME_LIMIT
     }
@@ -213,8 +208,7 @@ impl Bucket {
     fn url(&self, key: &Path) -> String {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty()
-                .extend(key.parts().map(|part| part.as_ref().to_owned()));
+            path.pop_if_empty().extend(key.parts());
         }
         url.into()
     }
