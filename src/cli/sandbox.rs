@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use super::signal::stop_on_signal;
 use super::{CommandFailure, address, block_on, print};
 use crate::account::AppId;
-use crate::sandbox::{Sandbox, SandboxAccount, SandboxConfig};
+use crate::sandbox::{Api, Sandbox, SandboxAccount, SandboxConfig};
 use crate::secret::Secret;
 
 #[derive(Args)]
@@ -68,7 +68,7 @@ impl SandboxArgs {
             token_overlap: self.token_overlap,
             ticket_ttl: self.ticket_ttl,
             media_ttl: self.media_ttl,
-            daily_token_calls: self.daily_token_calls,
+            daily_calls: [(Api::Token, self.daily_token_calls)].into(),
             allowed_ips: self.allowed_ips.clone(),
             ..SandboxConfig::with_accounts(accounts)
         })

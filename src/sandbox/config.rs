@@ -26,9 +26,7 @@ pub struct SandboxConfig {
     pub media_ttl: Duration,
     /// How many bytes of media are kept; above that the oldest are dropped.
     pub media_capacity: usize,
-    /// Calls of `/cgi-bin/token` per account and day.
-    pub daily_token_calls: u64,
-    /// Calls of other APIs per account and day; for an API not listed, WeChat's documented number.
+    /// Calls per API, account and day; for an API not listed, WeChat's documented number.
     pub daily_calls: BTreeMap<Api, u64>,
     /// Minimum time between two tokens by `force_refresh`.
     pub force_refresh_interval: Duration,
@@ -59,7 +57,6 @@ impl SandboxConfig {
             ticket_ttl: Duration::from_hours(2),
             media_ttl: Duration::from_hours(72),
             media_capacity: 512 * 1024 * 1024,
-            daily_token_calls: 2000,
             daily_calls: BTreeMap::new(),
             force_refresh_interval: Duration::from_secs(30),
             daily_force_refreshes: 20,
@@ -84,14 +81,8 @@ impl SandboxConfig {
     }
 
     pub(super) fn daily_limit(&self, api: Api) -> u64 {
-        match api {
-            Api::Token => self.daily_token_calls,
-            _ => self
-                .daily_calls
-                .get(&api)
-                .copied()
-                .unwrap_or(api.documented_daily_limit()),
-        }
+        let listed = self.daily_calls.get(&api).copied();
+        listed.unwrap_or(api.documented_daily_limit())
     }
 }
 

@@ -253,7 +253,7 @@ async fn only_listed_addresses_may_fetch_tokens() {
 #[tokio::test]
 async fn quotas_are_counted_by_account_and_day_and_can_be_cleared() {
     let desk = Desk::with(SandboxConfig {
-        daily_token_calls: 2,
+        daily_calls: [(Api::Token, 2)].into(),
         ..two_accounts()
     })
     .await;

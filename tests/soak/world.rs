@@ -291,7 +291,6 @@ fn short_lives() -> SandboxConfig {
         token_overlap: Some(Duration::from_secs(20)),
         ticket_ttl: minute,
         media_capacity: 256 * 1024 * 1024,
-        daily_token_calls: 1_000_000,
         daily_calls: apis.into_iter().map(|api| (api, 1_000_000_000)).collect(),
         force_refresh_interval: Duration::from_secs(5),
         daily_force_refreshes: 1_000_000,
