@@ -6,7 +6,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::time::Instant;
 
 use super::api::Api;
@@ -86,8 +85,7 @@ impl Quotas {
 }
 
 /// The two kinds of ticket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy)]
 pub(super) enum TicketKind {
     /// For `wx.config`.
     Jsapi,
@@ -114,7 +112,7 @@ impl Tickets {
         if let Some(current) = tickets.front().filter(|ticket| now < ticket.born + ttl) {
             return current.value.clone();
         }
-        let value = Secret::new(random::ticket());
+        let value = Secret::new(random::text(86));
         tickets.push_front(TicketRecord {
             value: value.clone(),
             born: now,

@@ -1,20 +1,20 @@
 //! Temporary media: uploaded files, until they expire or exceed the capacity.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::config::SandboxConfig;
 use super::random;
-use crate::picture;
+use crate::picture::PictureKind;
 
 /// A file to upload.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    bytes: Bytes,
-    content_type: Option<String>,
-    filename: Option<String>,
+    pub(super) bytes: Bytes,
+    pub(super) content_type: Option<String>,
+    pub(super) filename: Option<String>,
 }
 
 impl Upload {
@@ -43,70 +43,51 @@ impl Upload {
 }
 
 /// A file as `media/get` returns it.
-#[derive(Debug, Clone)]
 pub(super) struct File {
+    id: String,
     pub(super) bytes: Bytes,
     pub(super) content_type: String,
     pub(super) filename: String,
     uploaded: Instant,
 }
 
-/// All files of one account, oldest first in `order`.
+/// All files of one account, oldest first.
 #[derive(Default)]
 pub(super) struct MediaFiles {
-    files: HashMap<String, File>,
-    order: VecDeque<String>,
-    size: usize,
+    pub(super) files: VecDeque<File>,
 }
 
 impl MediaFiles {
     /// Stores a file and returns its media id.
     pub(super) fn add(&mut self, upload: Upload, config: &SandboxConfig, now: Instant) -> String {
-        self.forget_old(now, config);
-        let id = random::media_id();
-        let content_type = upload.content_type.unwrap_or_else(|| type_of(&upload.bytes).to_owned());
+        self.files.retain(|file| now < file.uploaded + config.media_ttl);
+        let id = random::text(64);
+        let detected = PictureKind::sniff(&upload.bytes).map_or("application/octet-stream", PictureKind::media_type);
+        let content_type = upload.content_type.unwrap_or_else(|| detected.to_owned());
         let named = || format!("{id}.{}", extension(&content_type));
-        let file = File {
+        self.files.push_back(File {
+            id: id.clone(),
             filename: upload.filename.unwrap_or_else(named),
             bytes: upload.bytes,
             content_type,
             uploaded: now,
-        };
-        self.size += file.bytes.len();
-        self.order.push_back(id.clone());
-        self.files.insert(id.clone(), file);
-        while self.size > config.media_capacity && self.order.len() > 1 {
-            self.forget_oldest();
+        });
+        while self.size() > config.media_capacity && self.files.len() > 1 {
+            self.files.pop_front();
         }
         id
     }
 
     /// The file with this media id, unless it has expired.
     pub(super) fn get(&self, id: &str, config: &SandboxConfig, now: Instant) -> Option<&File> {
-        self.files.get(id).filter(|file| now < file.uploaded + config.media_ttl)
+        // Most calls are for a new file.
+        let file = self.files.iter().rfind(|file| file.id == id)?;
+        (now < file.uploaded + config.media_ttl).then_some(file)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.files.len()
+    fn size(&self) -> usize {
+        self.files.iter().map(|file| file.bytes.len()).sum()
     }
-
-    fn forget_old(&mut self, now: Instant, config: &SandboxConfig) {
-        let old = |media: &Self| Some(media.files.get(media.order.front()?)?.uploaded + config.media_ttl <= now);
-        while old(self) == Some(true) {
-            self.forget_oldest();
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some(file) = self.order.pop_front().and_then(|id| self.files.remove(&id)) {
-            self.size -= file.bytes.len();
-        }
-    }
-}
-
-/// The media type of a file that was uploaded without one.
-fn type_of(bytes: &[u8]) -> &'static str {
-    picture::PictureKind::sniff(bytes).map_or("application/octet-stream", picture::PictureKind::media_type)
 }
 
 /// The extension that WeChat gives to a file of this type.
@@ -141,7 +122,7 @@ mod tests {
         assert!(media.get(&id, &config, end - Duration::from_secs(1)).is_some());
         assert!(media.get(&id, &config, end).is_none());
         media.add(file(1), &config, end);
-        assert_eq!((media.len(), media.size), (1, 1));
+        assert_eq!((media.files.len(), media.size()), (1, 1));
     }
 
     #[test]

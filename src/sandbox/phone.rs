@@ -91,10 +91,9 @@ async fn upload(
         given => AppId::try_from(given.into_owned()).ok(),
     };
     let server_id = app_id.filter(|_| !bytes.is_empty()).and_then(|app_id| {
-        let upload = Upload::new(bytes);
-        let upload = match content_type {
-            Some(content_type) => upload.content_type(content_type),
-            None => upload,
+        let upload = Upload {
+            content_type,
+            ..Upload::new(bytes)
         };
         sandbox.upload_media(&app_id, upload).ok()
     });

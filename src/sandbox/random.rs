@@ -9,16 +9,6 @@ pub(super) fn token() -> String {
     format!("{}_{}", rand::rng().random_range(10..100), text(136))
 }
 
-/// A `jsapi_ticket`: 86 characters.
-pub(super) fn ticket() -> String {
-    text(86)
-}
-
-/// A media id: 64 characters.
-pub(super) fn media_id() -> String {
-    text(64)
-}
-
 /// The request id that WeChat appends to an `errmsg`: the time and 64 random bits.
 pub(super) fn rid(unix: u64) -> String {
     let (a, b): (u32, u32) = rand::rng().random();
@@ -32,7 +22,8 @@ pub(super) fn hint() -> String {
     format!("[{mark}{number:08}]")
 }
 
-fn text(length: usize) -> String {
+/// A ticket has 86 such characters, a media id 64.
+pub(super) fn text(length: usize) -> String {
     let mut rng = rand::rng();
     let mut character = || char::from(URL_SAFE[rng.random_range(0..URL_SAFE.len())]);
     (0..length).map(|_| character()).collect()

@@ -146,7 +146,7 @@ impl LockedState {
             "stable_token": token(TokenKind::Stable),
             "jsapi_tickets": tickets(TicketKind::Jsapi),
             "wx_card_tickets": tickets(TicketKind::WxCard),
-            "media": account.media.len(),
+            "media": account.media.files.len(),
             "calls": self.calls.iter().filter_map(about).collect::<BTreeMap<_, _>>(),
         })
     }
