@@ -5,6 +5,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::api::Api;
 use super::fault::{Fault, Rule};
+use crate::account::AppId;
 
 #[derive(Default)]
 pub(super) struct ActiveRules {
@@ -60,9 +61,8 @@ impl ActiveRules {
     }
 
     pub(super) fn remove(&mut self, id: u64) -> bool {
-        let before = self.entries.len();
-        self.entries.retain(|entry| entry.state.id != id);
-        self.entries.len() < before
+        let at = self.entries.iter().position(|entry| entry.state.id == id);
+        at.map(|at| self.entries.remove(at)).is_some()
     }
 
     pub(super) fn clear(&mut self) {
@@ -74,7 +74,7 @@ impl ActiveRules {
     }
 
     /// The faults for this call: those of the first rule that covers it, has skipped enough calls, and is not used up.
-    pub(super) fn faults_for(&mut self, api: Api, app_id: Option<&str>, media_id: &str) -> CallFaults {
+    pub(super) fn faults_for(&mut self, api: Api, app_id: Option<&AppId>, media_id: &str) -> CallFaults {
         for entry in &mut self.entries {
             if !entry.has_hits_left() || !entry.state.rule.covers(api, app_id, media_id) {
                 continue;
@@ -100,9 +100,9 @@ impl RuleEntry {
 }
 
 impl Rule {
-    fn covers(&self, api: Api, app_id: Option<&str>, media_id: &str) -> bool {
+    fn covers(&self, api: Api, app_id: Option<&AppId>, media_id: &str) -> bool {
         self.api.is_none_or(|only| only == api)
-            && self.app_id.as_ref().is_none_or(|only| Some(only.as_str()) == app_id)
+            && self.app_id.as_ref().is_none_or(|only| Some(only) == app_id)
             && self.media_id.as_ref().is_none_or(|only| only == media_id)
     }
 }

@@ -73,7 +73,7 @@ impl Sandbox {
 
     /// The most recently answered calls, oldest first.
     pub fn log(&self) -> Vec<CallRecord> {
-        self.state().log()
+        self.state().log.iter().cloned().collect()
     }
 
     /// The account's newest token of this kind, if it is valid.

@@ -23,7 +23,7 @@ pub(super) struct LockedState {
     pub(super) wechat: WeChat,
     pub(super) rules: ActiveRules,
     calls: BTreeMap<(Api, Option<AppId>), u64>,
-    log: VecDeque<CallRecord>,
+    pub(super) log: VecDeque<CallRecord>,
     last_number: u64,
 }
 
@@ -68,8 +68,7 @@ impl LockedState {
     pub(super) fn arrive(&mut self, api: Api, request: &Request) -> CallFaults {
         let app_id = self.app_id_of(request);
         *self.calls.entry((api, app_id.clone())).or_default() += 1;
-        let app_id = app_id.as_ref().map(AppId::as_str);
-        self.rules.faults_for(api, app_id, &request.param("media_id"))
+        self.rules.faults_for(api, app_id.as_ref(), &request.param("media_id"))
     }
 
     /// Logs a call with its answer.
@@ -94,10 +93,6 @@ impl LockedState {
         if self.log.len() > LOGGED {
             self.log.pop_front();
         }
-    }
-
-    pub(super) fn log(&self) -> Vec<CallRecord> {
-        self.log.iter().cloned().collect()
     }
 
     /// How many calls of `api` arrived: those about `app_id` if it is given.
@@ -163,11 +158,9 @@ fn credential_view(value: &Secret, seconds_left: u64) -> Value {
 
 fn harmless_headers(request: &Request) -> BTreeMap<String, String> {
     let secret = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
-    let shown = request
-        .headers
-        .iter()
-        .filter(|(name, _)| !secret.contains(&name.as_str()));
+    let shown = request.headers.iter();
     shown
+        .filter(|(name, _)| !secret.contains(&name.as_str()))
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect()
 }

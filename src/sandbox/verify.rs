@@ -42,11 +42,7 @@ impl WeChat {
             err_msg,
             real_auth_url: Some([url.to_owned()]),
         };
-        if [&app_id, &timestamp, &nonce, &signature]
-            .iter()
-            .any(|value| value.is_empty())
-            || url.is_empty()
-        {
+        if [&*app_id, &*timestamp, &*nonce, &*signature, url].contains(&"") {
             return failed("config:fail".to_owned());
         }
         let (now, ttl, time) = (self.clock.now(), self.config.ticket_ttl, china_time(self.clock.unix()));
