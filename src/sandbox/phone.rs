@@ -14,7 +14,7 @@ use tower_http::cors::CorsLayer;
 use super::connection::MAX_BODY;
 use super::handle::Sandbox;
 use super::media::Upload;
-use super::request::{form_parts, param};
+use super::request::{content_type, form_parts, param};
 use super::verify::ConfigResult;
 use crate::account::AppId;
 
@@ -79,7 +79,7 @@ async fn upload(
     headers: HeaderMap,
     body: AnyBody,
 ) -> Json<Uploaded> {
-    let header = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let header = content_type(&headers);
     let body = body.unwrap_or_default();
     let form = form_parts(header.unwrap_or_default(), &body);
     let (bytes, content_type) = match form.into_iter().find(|part| part.filename.is_some()) {

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
-use serde_json::{Map, Value};
 
 /// A complete request.
 #[derive(Debug, Clone)]
@@ -26,20 +26,14 @@ impl Request {
         param(&self.query, name)
     }
 
-    /// The body as a JSON object.
-    pub(super) fn object(&self) -> Option<Map<String, Value>> {
-        serde_json::from_slice(&self.body).ok()
-    }
-
     /// True if the body was sent chunked, which WeChat refuses with 412.
     pub(super) fn is_chunked(&self) -> bool {
         self.headers.contains_key("transfer-encoding")
     }
+}
 
-    pub(super) fn content_type(&self) -> &str {
-        let header = self.headers.get("content-type");
-        header.and_then(|value| value.to_str().ok()).unwrap_or_default()
-    }
+pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(CONTENT_TYPE)?.to_str().ok()
 }
 
 /// The parameter `name` of the query string `query`, decoded as a form; empty if it is missing.
@@ -64,20 +58,15 @@ pub(super) fn form_parts(content_type: &str, body: &Bytes) -> Vec<Part> {
     let Some(boundary) = boundary(content_type) else {
         return Vec::new();
     };
-    let dashes = format!("--{boundary}");
-    let delimiter = format!("\r\n{dashes}");
+    let delimiter = format!("\r\n--{boundary}");
+    // The first one may lack its line break.
+    let first = &delimiter.as_bytes()[2..];
+    let mut at = find(body, first, 0).map_or(body.len(), |start| start + first.len());
     let mut found = Vec::new();
-    let Some(start) = find(body, dashes.as_bytes(), 0) else {
-        return found;
-    };
-    let mut at = start + dashes.len();
-    while body[at..].starts_with(b"\r\n") {
-        let Some(head_end) = find(body, b"\r\n\r\n", at) else {
-            break;
-        };
-        let Some(end) = find(body, delimiter.as_bytes(), head_end + 2) else {
-            break;
-        };
+    while body[at..].starts_with(b"\r\n")
+        && let Some(head_end) = find(body, b"\r\n\r\n", at)
+        && let Some(end) = find(body, delimiter.as_bytes(), head_end + 2)
+    {
         let content = body.slice((head_end + 4).min(end)..end);
         // A part without headers begins with the empty line itself.
         found.extend(part(body.get(at + 2..head_end).unwrap_or_default(), content));
@@ -120,15 +109,8 @@ fn parameter<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn find(text: &[u8], wanted: &[u8], from: usize) -> Option<usize> {
-    let first = *wanted.first()?;
-    let mut at = from;
-    loop {
-        at += text.get(at..)?.iter().position(|&byte| byte == first)?;
-        if text[at..].starts_with(wanted) {
-            return Some(at);
-        }
-        at += 1;
-    }
+    let mut places = text.get(from..)?.windows(wanted.len());
+    places.position(|place| place == wanted).map(|at| from + at)
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl LockedState {
 
     /// Counts a call and returns the faults to apply to it.
     pub(super) fn arrive(&mut self, api: Api, request: &Request) -> CallFaults {
-        let app_id = self.app_id_of(request);
+        let app_id = self.wechat.app_id_of(request);
         *self.calls.entry((api, app_id.clone())).or_default() += 1;
         self.rules.faults_for(api, app_id.as_ref(), &request.param("media_id"))
     }
@@ -80,7 +80,7 @@ impl LockedState {
             api,
             method: request.method.to_string(),
             path: request.path.clone(),
-            app_id: self.app_id_of(request),
+            app_id: self.wechat.app_id_of(request),
             outcome: match payload {
                 Payload::Answer(answer) => answer.outcome(),
                 Payload::Raw(_) => "raw bytes".to_owned(),
@@ -144,11 +144,6 @@ impl LockedState {
             "media": account.media.files.len(),
             "calls": self.calls.iter().filter_map(about).collect::<BTreeMap<_, _>>(),
         })
-    }
-
-    fn app_id_of(&mut self, request: &Request) -> Option<AppId> {
-        let account = self.wechat.account_named_by(request)?;
-        Some(account.config.app_id.clone())
     }
 }
 

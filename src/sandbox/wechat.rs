@@ -14,9 +14,10 @@ use super::clock::Clock;
 use super::config::SandboxConfig;
 use super::errmsg::errmsg;
 use super::media::Upload;
-use super::request::{Request, form_parts};
+use super::request::{Request, content_type, form_parts};
 use super::tokens::{TokenAnswer, Validity};
-use crate::picture;
+use crate::account::AppId;
+use crate::picture::PictureKind;
 use crate::secret::Secret;
 
 /// WeChat's whole state.
@@ -30,6 +31,9 @@ pub(super) struct WeChat {
 struct ApiRefusal(i64);
 
 type ApiResult = Result<Answer, ApiRefusal>;
+
+/// The account that a call is for, with the configuration and the clock.
+type Caller<'a> = (&'a mut AccountRecord, &'a SandboxConfig, &'a Clock);
 
 /// The longest token that is looked up; WeChat tells callers to reserve 512 characters.
 const MAX_TOKEN: usize = 512;
@@ -79,97 +83,59 @@ impl WeChat {
     }
 
     /// The account that a call names by its token, its `appid` or its body, valid or not.
-    pub(super) fn account_named_by(&mut self, request: &Request) -> Option<&mut AccountRecord> {
+    pub(super) fn app_id_of(&mut self, request: &Request) -> Option<AppId> {
         let token = Secret::new(request.param("access_token"));
-        if !token.is_blank() {
-            return owner(&mut self.accounts, &token, self.clock.now());
-        }
-        let app_id = match request.param("appid") {
-            query if !query.is_empty() => query.into_owned(),
-            _ => text(&request.object()?, "appid").to_owned(),
+        let account = if token.is_blank() {
+            self.account(&given(request, "appid"))?
+        } else {
+            owner(&mut self.accounts, &token, self.clock.now())?.0
         };
-        self.account(&app_id)
+        Some(account.config.app_id.clone())
     }
 
     fn token(&mut self, request: &Request) -> ApiResult {
         let [app_id, grant, secret] = ["appid", "grant_type", "secret"].map(|name| request.param(name));
-        self.check_credentials(&app_id, &grant, &secret, request.peer)?;
-        let issued = self.issue(&app_id, Api::Token, |account, config, clock| {
-            account.tokens.classic(config, clock.now())
-        })?;
-        Ok(token_answer(&issued))
+        let (account, config, clock) = self.holder(Api::Token, [&app_id, &grant, &secret], request.peer)?;
+        Ok(token_answer(&account.tokens.classic(config, clock.now())))
     }
 
     fn stable_token(&mut self, request: &Request) -> ApiResult {
-        if request.body.is_empty() {
-            return Err(ApiRefusal(44002));
-        }
-        let body = request.object().ok_or(ApiRefusal(47001))?;
+        let body = object(&request.body)?;
         let force = match body.get("force_refresh") {
             None | Some(Value::Null) => false,
             Some(value) => value.as_bool().ok_or(ApiRefusal(47001))?,
         };
-        let [app_id, grant, secret] = ["appid", "grant_type", "secret"].map(|name| text(&body, name));
-        self.check_credentials(app_id, grant, secret, request.peer)?;
-        let issued = self.issue(app_id, Api::StableToken, |account, config, clock| {
-            if force {
-                account.tokens.stable_forced(config, clock.now(), clock.day())
-            } else {
-                account.tokens.stable(config, clock.now())
-            }
-        })?;
+        let credentials = ["appid", "grant_type", "secret"].map(|name| text(&body, name));
+        let (account, config, clock) = self.holder(Api::StableToken, credentials, request.peer)?;
+        let issued = if force {
+            account.tokens.stable_forced(config, clock.now(), clock.day())
+        } else {
+            account.tokens.stable(config, clock.now())
+        };
         Ok(token_answer(&issued))
     }
 
-    fn check_credentials(&mut self, app_id: &str, grant: &str, secret: &str, peer: IpAddr) -> Result<(), ApiRefusal> {
-        let right = self.account(app_id).map(|account| account.config.secret.clone());
-        if right.is_none() && !app_id.is_empty() {
+    /// The account with these credentials, once the call is counted against its quota.
+    fn holder(&mut self, api: Api, [app_id, grant, secret]: [&str; 3], peer: IpAddr) -> Result<Caller<'_>, ApiRefusal> {
+        let account = named(&mut self.accounts, app_id);
+        if account.is_none() && !app_id.is_empty() {
             return Err(ApiRefusal(40013));
         }
         if grant != "client_credential" {
             return Err(ApiRefusal(40002));
         }
-        let right = right.ok_or(ApiRefusal(41002))?;
-        if secret.is_empty() {
-            return Err(ApiRefusal(41004));
-        }
-        if right != Secret::new(secret) {
-            return Err(ApiRefusal(40125));
-        }
+        let account = account.ok_or(ApiRefusal(41002))?;
+        check_secret(account, secret)?;
         let allowed = &self.config.allowed_ips;
         let listed = |ip: &IpAddr| ip.to_canonical() == peer.to_canonical();
-        if allowed.is_empty() || allowed.iter().any(listed) {
-            Ok(())
-        } else {
-            Err(ApiRefusal(40164))
+        if !allowed.is_empty() && !allowed.iter().any(listed) {
+            return Err(ApiRefusal(40164));
         }
+        counted(api, (account, &self.config, &self.clock))
     }
 
-    fn issue(
-        &mut self,
-        app_id: &str,
-        api: Api,
-        issue: impl FnOnce(&mut AccountRecord, &SandboxConfig, &Clock) -> TokenAnswer,
-    ) -> Result<TokenAnswer, ApiRefusal> {
-        let Self {
-            config,
-            clock,
-            accounts,
-        } = self;
-        let account = named(accounts, app_id).ok_or(ApiRefusal(40013))?;
-        if !account.quotas.spend(api, config, clock) {
-            return Err(ApiRefusal(45009));
-        }
-        Ok(issue(account, config, clock))
-    }
-
-    /// The account whose valid token the call carries, once the call is counted against its quota; with the configuration
-    /// and the clock.
-    fn caller(
-        &mut self,
-        api: Api,
-        request: &Request,
-    ) -> Result<(&mut AccountRecord, &SandboxConfig, &Clock), ApiRefusal> {
+    /// The account whose valid token the call carries, once the call is counted against its quota.
+    fn caller(&mut self, api: Api, request: &Request) -> Result<Caller<'_>, ApiRefusal> {
         let token = request.param("access_token");
         if token.is_empty() {
             return Err(ApiRefusal(41001));
@@ -179,21 +145,11 @@ impl WeChat {
             return Err(ApiRefusal(40014));
         }
         let token = Secret::new(token);
-        let Self {
-            config,
-            clock,
-            accounts,
-        } = self;
-        let account = owner(accounts, &token, clock.now()).ok_or(ApiRefusal(40001))?;
-        match account.tokens.validity(&token, clock.now()) {
-            Some(Validity::Valid) => {}
-            Some(Validity::Expired) => return Err(ApiRefusal(42001)),
-            Some(Validity::Superseded) | None => return Err(ApiRefusal(40001)),
+        match owner(&mut self.accounts, &token, self.clock.now()) {
+            Some((account, Validity::Valid)) => counted(api, (account, &self.config, &self.clock)),
+            Some((_, Validity::Expired)) => Err(ApiRefusal(42001)),
+            Some((_, Validity::Superseded)) | None => Err(ApiRefusal(40001)),
         }
-        if !account.quotas.spend(api, config, clock) {
-            return Err(ApiRefusal(45009));
-        }
-        Ok((account, config, clock))
     }
 
     fn ticket(&mut self, request: &Request) -> ApiResult {
@@ -218,10 +174,10 @@ impl WeChat {
         if !matches!(kind.as_str(), "image" | "voice" | "video" | "thumb") {
             return Err(ApiRefusal(40004));
         }
-        let parts = form_parts(request.content_type(), &request.body);
+        let parts = form_parts(content_type(&request.headers).unwrap_or_default(), &request.body);
         let part = parts.into_iter().find(|part| part.name == "media");
         let part = part.filter(|part| !part.bytes.is_empty()).ok_or(ApiRefusal(41005))?;
-        let picture = picture::PictureKind::sniff(&part.bytes);
+        let picture = PictureKind::sniff(&part.bytes);
         let content_type = match kind.as_str() {
             "image" | "thumb" => picture.ok_or(ApiRefusal(40005))?.media_type(),
             "voice" => "audio/amr",
@@ -278,24 +234,13 @@ impl WeChat {
     /// Needs no token, because the quota for tokens may be used up too. WeChat's documentation has the parameters in the
     /// body in its table and in the query in its example; both work here.
     fn clear_quota_v2(&mut self, request: &Request) -> ApiResult {
-        let clock = self.clock;
-        let body = request.object().unwrap_or_default();
-        let given = |name| match request.param(name) {
-            query if !query.is_empty() => query.into_owned(),
-            _ => text(&body, name).to_owned(),
-        };
-        let (app_id, secret) = (given("appid"), given("appsecret"));
+        let app_id = given(request, "appid");
         if app_id.is_empty() {
             return Err(ApiRefusal(41002));
         }
-        let account = self.account(&app_id).ok_or(ApiRefusal(40013))?;
-        if secret.is_empty() {
-            return Err(ApiRefusal(41004));
-        }
-        if account.config.secret != Secret::new(secret) {
-            return Err(ApiRefusal(40125));
-        }
-        clear(account, &clock)
+        let account = named(&mut self.accounts, &app_id).ok_or(ApiRefusal(40013))?;
+        check_secret(account, &given(request, "appsecret"))?;
+        clear(account, &self.clock)
     }
 
     fn quota(&mut self, request: &Request) -> ApiResult {
@@ -333,10 +278,34 @@ fn named<'a>(accounts: &'a mut [AccountRecord], app_id: &str) -> Option<&'a mut 
         .find(|account| account.config.app_id.as_str() == app_id)
 }
 
-fn owner<'a>(accounts: &'a mut [AccountRecord], token: &Secret, now: Instant) -> Option<&'a mut AccountRecord> {
-    accounts
-        .iter_mut()
-        .find(|account| account.tokens.validity(token, now).is_some())
+fn owner<'a>(
+    accounts: &'a mut [AccountRecord],
+    token: &Secret,
+    now: Instant,
+) -> Option<(&'a mut AccountRecord, Validity)> {
+    accounts.iter_mut().find_map(|account| {
+        let validity = account.tokens.validity(token, now)?;
+        Some((account, validity))
+    })
+}
+
+fn check_secret(account: &AccountRecord, secret: &str) -> Result<(), ApiRefusal> {
+    if secret.is_empty() {
+        return Err(ApiRefusal(41004));
+    }
+    if account.config.secret != Secret::new(secret) {
+        return Err(ApiRefusal(40125));
+    }
+    Ok(())
+}
+
+/// Counts the call against the account's quota.
+fn counted(api: Api, caller: Caller<'_>) -> Result<Caller<'_>, ApiRefusal> {
+    let (account, config, clock) = caller;
+    if !account.quotas.spend(api, config, clock) {
+        return Err(ApiRefusal(45009));
+    }
+    Ok((account, config, clock))
 }
 
 fn token_answer(issued: &TokenAnswer) -> Answer {
@@ -356,6 +325,14 @@ fn object(body: &Bytes) -> Result<serde_json::Map<String, Value>, ApiRefusal> {
         return Err(ApiRefusal(44002));
     }
     serde_json::from_slice(body).map_err(|_| ApiRefusal(47001))
+}
+
+/// The parameter with this name in the query or, without one, in the body.
+fn given(request: &Request, name: &str) -> String {
+    match request.param(name) {
+        query if !query.is_empty() => query.into_owned(),
+        _ => object(&request.body).map_or_else(|_| String::new(), |body| text(&body, name).to_owned()),
+    }
 }
 
 fn text<'a>(body: &'a serde_json::Map<String, Value>, name: &str) -> &'a str {
