@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 
 /// WeChat's media type for JSON, with `encoding` instead of `charset`.
 pub(super) const JSON: &str = "application/json; encoding=utf-8";
@@ -131,10 +130,6 @@ pub(super) struct Delivery {
     /// Whether the body is omitted, as for HEAD.
     pub(super) head_only: bool,
     pub(super) framing: Framing,
-    /// How long the answer is delayed.
-    pub(super) delay: Duration,
-    /// The answer is held back until this is cancelled.
-    pub(super) hold: Option<CancellationToken>,
     /// The body is sent in pieces of this many bytes, with this pause after each.
     pub(super) drip: Option<(usize, Duration)>,
     /// The body ends after this many bytes, and the connection in this way.
@@ -160,13 +155,6 @@ pub(super) enum Framing {
     UntilClose,
 }
 
-/// Whether the connection can be used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ConnectionAfter {
-    Reusable,
-    Ended,
-}
-
 /// The maximum time that a stalled connection is kept.
 const SILENCE: Duration = Duration::from_hours(1);
 
@@ -178,47 +166,43 @@ impl Delivery {
             last: false,
             head_only: false,
             framing: Framing::Length(0),
-            delay: Duration::ZERO,
-            hold: None,
             drip: None,
             cut: None,
         }
     }
 
-    /// Sends it. It is not an error if the client has closed the connection.
-    pub(super) async fn send(mut self, stream: &mut TcpStream) -> ConnectionAfter {
-        if !self.delay.is_zero() {
-            tokio::time::sleep(self.delay).await;
-        }
-        if let Some(released) = self.hold.take() {
-            released.cancelled().await;
-        }
-        self.write(stream).await.unwrap_or(ConnectionAfter::Ended)
-    }
-
-    async fn write(self, stream: &mut TcpStream) -> io::Result<ConnectionAfter> {
-        let answer = match &self.payload {
-            Payload::Answer(answer) => answer,
+    /// Sends it, and returns the connection if it can be used again.
+    pub(super) async fn send(self, mut stream: TcpStream) -> io::Result<Option<TcpStream>> {
+        let end = match &self.payload {
+            Payload::Answer(answer) => {
+                self.write(&mut stream, answer).await?;
+                self.end(answer)
+            }
             Payload::Raw(bytes) => {
                 stream.write_all(bytes).await?;
-                return end(stream, End::Close).await;
+                Some(End::Close)
             }
-            Payload::Nothing(how) => return end(stream, *how).await,
+            Payload::Nothing(end) => Some(*end),
         };
-        let body = answer.body.to_bytes();
-        let head = self.head(answer, body.len());
-        if self.head_only {
-            stream.write_all(head.as_bytes()).await?;
-        } else {
-            self.write_body(stream, head, &body).await?;
-        }
-        match self.cut {
-            Some((_, how)) => end(stream, how).await,
-            None if self.closes(answer) || matches!(self.framing, Framing::Length(off) if off != 0) => {
-                end(stream, End::Close).await
+        match end {
+            None => return Ok(Some(stream)),
+            Some(End::Close) => stream.shutdown().await?,
+            // Closing then sends RST instead of FIN.
+            Some(End::Reset) => stream.set_zero_linger()?,
+            Some(End::Stall) => {
+                let mut ignored = [0; 1024];
+                let silence = async { while stream.read(&mut ignored).await.is_ok_and(|read| read > 0) {} };
+                // The connection ends whether the client closed it or the time is up.
+                _ = tokio::time::timeout(SILENCE, silence).await;
             }
-            None => Ok(ConnectionAfter::Reusable),
         }
+        Ok(None)
+    }
+
+    /// How the connection ends after `answer`; `None` if it does not.
+    fn end(&self, answer: &Answer) -> Option<End> {
+        let closes = self.closes(answer) || matches!(self.framing, Framing::Length(off) if off != 0);
+        self.cut.map(|(_, end)| end).or(closes.then_some(End::Close))
     }
 
     /// Whether the answer has `Connection: close`. One that is cut does not announce that.
@@ -251,19 +235,23 @@ impl Delivery {
         head
     }
 
-    async fn write_body(&self, stream: &mut TcpStream, head: String, body: &Bytes) -> io::Result<()> {
+    async fn write(&self, stream: &mut TcpStream, answer: &Answer) -> io::Result<()> {
+        let body = answer.body.to_bytes();
+        let mut out = self.head(answer, body.len()).into_bytes();
+        if self.head_only {
+            return stream.write_all(&out).await;
+        }
         let sent = self.cut.map_or(body.len(), |(after, _)| after.min(body.len()));
         let body = &body[..sent];
         let piece = self.drip.map_or(sent, |(bytes, _)| bytes).max(1);
         // Small answers are sent in one packet with their head, as WeChat does.
-        let mut out = head.into_bytes();
         for chunk in body.chunks(piece) {
             if self.framing == Framing::Chunked {
                 out.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-                out.extend_from_slice(chunk);
+            }
+            out.extend_from_slice(chunk);
+            if self.framing == Framing::Chunked {
                 out.extend_from_slice(b"\r\n");
-            } else {
-                out.extend_from_slice(chunk);
             }
             if let Some((_, pause)) = self.drip {
                 stream.write_all(&out).await?;
@@ -276,19 +264,4 @@ impl Delivery {
         }
         stream.write_all(&out).await
     }
-}
-
-async fn end(stream: &mut TcpStream, how: End) -> io::Result<ConnectionAfter> {
-    match how {
-        End::Close => stream.shutdown().await?,
-        // Closing then sends RST instead of FIN.
-        End::Reset => stream.set_zero_linger()?,
-        End::Stall => {
-            let mut ignored = [0; 1024];
-            let silence = async { while stream.read(&mut ignored).await.is_ok_and(|read| read > 0) {} };
-            // The connection ends whether the client closed it or the time is up.
-            _ = tokio::time::timeout(SILENCE, silence).await;
-        }
-    }
-    Ok(ConnectionAfter::Ended)
 }

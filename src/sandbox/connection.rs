@@ -4,12 +4,12 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::{Router, http};
+use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::answer::{Answer, ConnectionAfter, Delivery, Payload};
+use super::answer::{Answer, Delivery, Payload};
 use super::exchange::exchange;
 use super::handle::Sandbox;
 use super::request::Request;
@@ -60,10 +60,8 @@ pub(super) async fn serve(sandbox: Sandbox, router: Router, listener: TcpListene
 async fn connection(sandbox: Sandbox, router: Router, mut stream: TcpStream, peer: IpAddr) {
     let (sender, mut deliveries) = mpsc::channel(1);
     loop {
-        let service = service_fn(|request| {
-            let answered = answer(sandbox.clone(), router.clone(), request, peer, sender.clone());
-            Box::pin(answered) as Pin<Box<dyn Future<Output = _> + Send>>
-        });
+        let service =
+            service_fn(|request| answer(sandbox.clone(), router.clone(), request, peer, sender.clone()).boxed());
         let mut http = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE)
@@ -74,12 +72,15 @@ async fn connection(sandbox: Sandbox, router: Router, mut stream: TcpStream, pee
             _ = &mut http => return,
         };
         let parts = http.into_parts();
-        stream = parts.io.into_inner();
-        let ended = Delivery::send(delivery, &mut stream).await == ConnectionAfter::Ended;
+        // An error only means that the client has closed the connection.
+        let Ok(Some(open)) = delivery.send(parts.io.into_inner()).await else {
+            return;
+        };
         // Pipelined requests are not supported: none of our clients sends a request before it has the previous answer.
-        if ended || !parts.read_buf.is_empty() {
+        if !parts.read_buf.is_empty() {
             return;
         }
+        stream = open;
     }
 }
 

@@ -1,8 +1,10 @@
 //! One call from request to delivery: count it, look for faults, execute it, log it.
 
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::time::Duration;
 
+use axum::http::Method;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -14,59 +16,56 @@ use super::api::Api;
 use super::fault::Fault;
 use super::handle::Sandbox;
 use super::request::Request;
+use super::state::LockedState;
+use super::wechat::WeChat;
 
 /// Answers `request`.
 pub(super) async fn exchange(sandbox: &Sandbox, request: Request) -> Delivery {
     let api = Api::at(&request.path);
     let to_apply = sandbox.state().arrive(api, &request);
-    wait_before_operation(&to_apply).await;
-
-    let mut state = sandbox.state();
-    let mut delivery = Delivery::new(Payload::Nothing(End::Close), state.wechat.clock.unix());
-    let replacement = to_apply.faults.iter().find_map(|fault| match fault {
-        Fault::Errcode { code, message } => Some(Payload::Answer(state.wechat.refusal(
-            *code,
-            api,
-            request.peer,
-            message.as_deref(),
-        ))),
-        other => other.replacement(),
-    });
-    let answer = || {
-        Payload::Answer(if request.is_chunked() {
-            Answer::empty(412)
-        } else {
-            state.wechat.answer(api, &request)
-        })
-    };
-    delivery.payload = replacement.unwrap_or_else(answer);
-    delivery.last = request.last;
-    delivery.head_only = request.method == axum::http::Method::HEAD;
-    state.record(api, &request, &delivery.payload, &to_apply.faults);
-    for fault in &to_apply.faults {
-        fault.apply(&mut delivery, &to_apply);
-    }
+    wait(&to_apply, true).await;
+    let delivery = deliver(&mut sandbox.state(), api, &request, &to_apply.faults);
+    wait(&to_apply, false).await;
     delivery
 }
 
-async fn wait_before_operation(to_apply: &CallFaults) {
+/// Waits as the faults say, before the operation or after it.
+async fn wait(to_apply: &CallFaults, before: bool) {
     for fault in &to_apply.faults {
         match *fault {
             Fault::Delay {
                 millis,
-                before_operation: true,
-            } => tokio::time::sleep(Duration::from_millis(millis)).await,
-            Fault::Hold { before_operation: true } => to_apply.released.cancelled().await,
+                before_operation,
+            } if before_operation == before => tokio::time::sleep(Duration::from_millis(millis)).await,
+            Fault::Hold { before_operation } if before_operation == before => to_apply.released.cancelled().await,
             _ => {}
         }
     }
 }
 
+fn deliver(state: &mut LockedState, api: Api, request: &Request, faults: &[Fault]) -> Delivery {
+    let replacement = faults
+        .iter()
+        .find_map(|fault| fault.replacement(&state.wechat, api, request.peer));
+    let payload = replacement.unwrap_or_else(|| Payload::Answer(state.wechat.answer(api, request)));
+    state.record(api, request, &payload, faults);
+    let mut delivery = Delivery {
+        last: request.last,
+        head_only: request.method == Method::HEAD,
+        ..Delivery::new(payload, state.wechat.clock.unix())
+    };
+    for fault in faults {
+        fault.apply(&mut delivery);
+    }
+    delivery
+}
+
 impl Fault {
     /// What is sent instead of the operation's answer, for a fault that prevents the operation.
-    fn replacement(&self) -> Option<Payload> {
+    fn replacement(&self, wechat: &WeChat, api: Api, peer: IpAddr) -> Option<Payload> {
         let answer = |status, body: &str| Answer::new(status, Body::Bytes(Bytes::from(body.to_owned())));
         Some(match self {
+            Self::Errcode { code, message } => Payload::Answer(wechat.refusal(*code, api, peer, message.as_deref())),
             Self::Status { status, body } => Payload::Answer(answer(*status, body).header("Content-Type", "text/html")),
             Self::Body { body, content_type } => {
                 Payload::Answer(answer(200, body).header("Content-Type", content_type))
@@ -82,16 +81,9 @@ impl Fault {
     }
 
     /// Changes what is sent, or how.
-    fn apply(&self, delivery: &mut Delivery, to_apply: &CallFaults) {
+    fn apply(&self, delivery: &mut Delivery) {
         match self {
             Self::LostAnswer { end } => delivery.payload = Payload::Nothing(*end),
-            Self::Delay {
-                millis,
-                before_operation: false,
-            } => delivery.delay = delivery.delay.saturating_add(Duration::from_millis(*millis)),
-            Self::Hold {
-                before_operation: false,
-            } => delivery.hold = Some(to_apply.released.clone()),
             Self::Cut { after, end } => delivery.cut = Some((*after, *end)),
             Self::Drip { bytes, millis } => delivery.drip = Some((*bytes, Duration::from_millis(*millis))),
             Self::WrongLength { off_by } => delivery.framing = Framing::Length(*off_by),

@@ -25,11 +25,6 @@ impl Request {
     pub(super) fn param(&self, name: &str) -> Cow<'_, str> {
         param(&self.query, name)
     }
-
-    /// True if the body was sent chunked, which WeChat refuses with 412.
-    pub(super) fn is_chunked(&self) -> bool {
-        self.headers.contains_key("transfer-encoding")
-    }
 }
 
 pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::http::header::TRANSFER_ENCODING;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -53,6 +54,8 @@ impl WeChat {
     /// Executes the call.
     pub(super) fn answer(&mut self, api: Api, request: &Request) -> Answer {
         let outcome = match api.refuses(&request.method) {
+            // A chunked body.
+            _ if request.headers.contains_key(TRANSFER_ENCODING) => Ok(Answer::empty(412)),
             Some(code) => Err(ApiRefusal(code)),
             None => match api {
                 Api::Token => self.token(request),
