@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use axum::{Router, http};
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::answer::{Answer, Delivery, Payload};
+use super::control;
 use super::exchange::exchange;
 use super::handle::Sandbox;
 use super::request::Request;
@@ -35,26 +37,31 @@ const IDLE: Duration = Duration::from_secs(75);
 /// The pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// Serves until `shutdown`, then closes every connection at once: no graceful drain, because nothing depends on it.
-pub(super) async fn serve(sandbox: Sandbox, router: Router, listener: TcpListener, shutdown: CancellationToken) {
-    let mut connections = JoinSet::new();
-    while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
-        match accepted {
-            Ok((stream, peer)) => {
-                // Send small answers at once. If this fails, they are only slower.
-                _ = stream.set_nodelay(true);
-                connections.spawn(connection(sandbox.clone(), router.clone(), stream, peer.ip()));
+impl Sandbox {
+    /// Serves WeChat's API, the phone's routes and the control API until `shutdown`; then closes every connection at once:
+    /// no graceful drain, because nothing depends on it.
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
+        let control = control::router(self.clone()).route("/healthz", get("ok\n"));
+        let router = self.phone_router().merge(control);
+        let mut connections = JoinSet::new();
+        while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
+            match accepted {
+                Ok((stream, peer)) => {
+                    // Send small answers at once. If this fails, they are only slower.
+                    _ = stream.set_nodelay(true);
+                    connections.spawn(connection(self.clone(), router.clone(), stream, peer.ip()));
+                }
+                // The client left before it was accepted, or too many files are open.
+                Err(error) => {
+                    tracing::debug!("a connection can't be accepted: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
-            // The client left before it was accepted, or too many files are open.
-            Err(error) => {
-                tracing::debug!("a connection can't be accepted: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+            // Frees the memory of connections that have ended.
+            while connections.try_join_next().is_some() {}
         }
-        // Frees the memory of connections that have ended.
-        while connections.try_join_next().is_some() {}
+        connections.shutdown().await;
     }
-    connections.shutdown().await;
 }
 
 async fn connection(sandbox: Sandbox, router: Router, mut stream: TcpStream, peer: IpAddr) {

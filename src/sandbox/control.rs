@@ -19,11 +19,13 @@ use super::state::CallRecord;
 use super::tokens::Kill;
 use crate::account::AppId;
 
+const HELP: &str = include_str!("help.txt");
+
 /// The routes under `/sandbox`, which the help text lists.
 pub(super) fn router(sandbox: Sandbox) -> Router {
     Router::new()
-        .route("/sandbox", get(help))
-        .route("/sandbox/", get(help))
+        .route("/sandbox", get(HELP))
+        .route("/sandbox/", get(HELP))
         .route("/sandbox/state", get(state))
         .route("/sandbox/calls", get(calls))
         .route("/sandbox/faults", get(faults).post(add_faults).delete(clear_faults))
@@ -46,10 +48,6 @@ fn refusal(status: StatusCode, message: &str) -> Refusal {
 
 fn unknown(error: UnknownAccount) -> Refusal {
     refusal(StatusCode::NOT_FOUND, &error.to_string())
-}
-
-async fn help() -> &'static str {
-    include_str!("help.txt")
 }
 
 async fn state(State(sandbox): State<Sandbox>) -> Json<Value> {

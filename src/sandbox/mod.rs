@@ -37,11 +37,6 @@ mod tokens;
 mod verify;
 mod wechat;
 
-use axum::Router;
-use axum::routing::get;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-
 pub use answer::End;
 pub use api::Api;
 pub use config::{SandboxAccount, SandboxConfig};
@@ -51,21 +46,3 @@ pub use media::Upload;
 pub use state::CallRecord;
 pub use tokens::{Kill, TokenKind};
 pub use verify::ConfigResult;
-
-impl Sandbox {
-    /// Serves WeChat's API, the phone's routes and the control API until `shutdown`; then closes every connection at once.
-    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
-        let control = control::router(self.clone());
-        let router = self
-            .phone_router()
-            .merge(control)
-            .route("/healthz", get(async || "ok\n"));
-        connection::serve(self, router, listener, shutdown).await;
-    }
-
-    /// The demo page at `/` and the phone's routes `/sandbox/verify` and `/sandbox/upload`, without the control API, for
-    /// a gateway that runs against this sandbox.
-    pub fn phone_router(&self) -> Router {
-        phone::router(self.clone())
-    }
-}

@@ -5,8 +5,8 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{get, post};
+use axum::response::Json;
+use axum::routing::{MethodRouter, get, post};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tower_http::cors::CorsLayer;
@@ -18,40 +18,38 @@ use super::request::{content_type, form_parts, param};
 use super::verify::ConfigResult;
 use crate::account::AppId;
 
-/// The demo page and the phone's routes, open to pages of any origin.
-pub(super) fn router(sandbox: Sandbox) -> Router {
-    let file = |content_type: &'static str, text: &'static str| get(async move || static_file(content_type, text));
-    Router::new()
-        .route("/", file("text/html; charset=utf-8", include_str!("page/index.html")))
-        .route(
-            "/sandbox/demo.js",
-            file("text/javascript; charset=utf-8", include_str!("page/demo.js")),
-        )
-        .route(
-            "/sandbox/compare.js",
-            file("text/javascript; charset=utf-8", include_str!("page/compare.js")),
-        )
-        .route(
-            "/sandbox/demo.css",
-            file("text/css; charset=utf-8", include_str!("page/demo.css")),
-        )
-        .route("/sandbox/verify", post(verify))
-        .route("/sandbox/upload", post(upload).layer(DefaultBodyLimit::max(MAX_BODY)))
-        .layer(CorsLayer::permissive())
-        .with_state(sandbox)
+impl Sandbox {
+    /// The demo page at `/` and the phone's routes `/sandbox/verify` and `/sandbox/upload`, open to pages of any origin,
+    /// without the control API, for a gateway that runs against this sandbox.
+    pub fn phone_router(&self) -> Router {
+        Router::new()
+            .route("/", file("text/html", include_str!("page/index.html")))
+            .route(
+                "/sandbox/demo.js",
+                file("text/javascript", include_str!("page/demo.js")),
+            )
+            .route(
+                "/sandbox/compare.js",
+                file("text/javascript", include_str!("page/compare.js")),
+            )
+            .route("/sandbox/demo.css", file("text/css", include_str!("page/demo.css")))
+            .route("/sandbox/verify", post(verify))
+            .route("/sandbox/upload", post(upload).layer(DefaultBodyLimit::max(MAX_BODY)))
+            .layer(CorsLayer::permissive())
+            .with_state(self.clone())
+    }
 }
 
-fn static_file(content_type: &'static str, text: &'static str) -> Response {
+fn file(media_type: &str, text: &'static str) -> MethodRouter<Sandbox> {
+    const CSP: &str =
+        "default-src 'self'; connect-src *; img-src * data: blob:; frame-ancestors 'self'; base-uri 'none'";
     let headers = [
-        (header::CONTENT_TYPE, content_type),
-        (header::CACHE_CONTROL, "no-cache"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'self'; connect-src *; img-src * data: blob:; frame-ancestors 'self'; base-uri 'none'",
-        ),
+        (header::CONTENT_TYPE, format!("{media_type}; charset=utf-8")),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        (header::CONTENT_SECURITY_POLICY, CSP.to_owned()),
     ];
-    (headers, text).into_response()
+    get((headers, text))
 }
 
 /// A request body. A too large or incomplete one counts as empty, because a phone has no error for that.
