@@ -17,6 +17,7 @@ use super::tokens::Tokens;
 use crate::secret::Secret;
 
 /// An account and everything that WeChat keeps for it.
+#[derive(Default)]
 pub(super) struct AccountRecord {
     pub(super) config: SandboxAccount,
     pub(super) tokens: Tokens,
@@ -36,18 +37,6 @@ pub(super) struct Quotas {
 
 /// How often the counters may be reset per month.
 const CLEARS_PER_MONTH: u64 = 10;
-
-impl AccountRecord {
-    pub(super) fn new(config: SandboxAccount) -> Self {
-        Self {
-            config,
-            tokens: Tokens::default(),
-            tickets: Tickets::default(),
-            media: MediaFiles::default(),
-            quotas: Quotas::default(),
-        }
-    }
-}
 
 impl Quotas {
     /// Counts a call; false if the day's quota is used up.

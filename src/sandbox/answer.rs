@@ -92,15 +92,11 @@ impl Answer {
 
     /// The outcome in one word, for the log.
     pub(super) fn outcome(&self) -> String {
-        if self.status != 200 {
-            return format!("status {}", self.status);
-        }
-        let errcode = match &self.body {
-            Body::Json(object) => object.get("errcode"),
-            Body::Bytes(_) => None,
-        };
-        match errcode {
-            Some(code) if *code != 0 => format!("errcode {code}"),
+        match &self.body {
+            _ if self.status != 200 => format!("status {}", self.status),
+            Body::Json(object) if object.get("errcode").is_some_and(|code| *code != 0) => {
+                format!("errcode {}", object["errcode"])
+            }
             _ => "ok".to_owned(),
         }
     }

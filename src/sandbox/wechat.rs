@@ -12,7 +12,7 @@ use super::account::{AccountRecord, TicketKind};
 use super::answer::{Answer, Body};
 use super::api::Api;
 use super::clock::Clock;
-use super::config::SandboxConfig;
+use super::config::{SandboxAccount, SandboxConfig};
 use super::errmsg::errmsg;
 use super::media::Upload;
 use super::request::{Request, content_type, form_parts};
@@ -43,11 +43,14 @@ const MAX_IMAGE: usize = 10 * 1024 * 1024;
 
 impl WeChat {
     pub(super) fn new(config: Arc<SandboxConfig>) -> Self {
-        let accounts = config.accounts.iter().cloned().map(AccountRecord::new).collect();
+        let account = |config: &SandboxAccount| AccountRecord {
+            config: config.clone(),
+            ..AccountRecord::default()
+        };
         Self {
+            accounts: config.accounts.iter().map(account).collect(),
             config,
             clock: Clock::start(),
-            accounts,
         }
     }
 
