@@ -121,9 +121,4 @@ impl Tickets {
             .map(move |ticket| (&ticket.value, (ticket.born + 2 * ttl).saturating_duration_since(now)))
             .filter(|(_, left)| !left.is_zero())
     }
-
-    /// Invalidates every ticket, as if all had been replaced long ago.
-    pub(super) fn kill(&mut self) {
-        *self = Self::default();
-    }
 }

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::account::{AccountRecord, TicketKind};
+use super::account::{AccountRecord, TicketKind, Tickets};
 use super::api::Api;
 use super::config::SandboxConfig;
 use super::fault::Rule;
@@ -103,7 +103,7 @@ impl Sandbox {
 
     /// Invalidates the account's tickets: none issued so far verifies any more.
     pub fn kill_tickets(&self, app_id: &AppId) -> Result<(), UnknownAccount> {
-        self.with_account(app_id, |account, _, _| account.tickets.kill())
+        self.with_account(app_id, |account, _, _| account.tickets = Tickets::default())
     }
 
     /// Simulates a user who uploads a file of any kind; returns its media id.
