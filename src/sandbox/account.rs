@@ -21,7 +21,9 @@ use crate::secret::Secret;
 pub(super) struct AccountRecord {
     pub(super) config: SandboxAccount,
     pub(super) tokens: Tokens,
-    pub(super) tickets: Tickets,
+    /// For `wx.config`.
+    pub(super) jsapi_tickets: Tickets,
+    pub(super) wx_card_tickets: Tickets,
     pub(super) media: MediaFiles,
     pub(super) quotas: Quotas,
 }
@@ -73,20 +75,9 @@ impl Quotas {
     }
 }
 
-/// The two kinds of ticket.
-#[derive(Clone, Copy)]
-pub(super) enum TicketKind {
-    /// For `wx.config`.
-    Jsapi,
-    /// For cards.
-    WxCard,
-}
-
-/// Every ticket that still verifies, newest first.
+/// Every ticket of one kind that still verifies, newest first.
 #[derive(Default)]
-pub(super) struct Tickets {
-    by_kind: [VecDeque<TicketRecord>; 2],
-}
+pub(super) struct Tickets(VecDeque<TicketRecord>);
 
 struct TicketRecord {
     value: Secret,
@@ -95,28 +86,22 @@ struct TicketRecord {
 
 impl Tickets {
     /// `GET /cgi-bin/ticket/getticket`.
-    pub(super) fn get(&mut self, kind: TicketKind, ttl: Duration, now: Instant) -> Secret {
-        let tickets = &mut self.by_kind[kind as usize];
-        tickets.retain(|ticket| now < ticket.born + 2 * ttl);
-        if let Some(current) = tickets.front().filter(|ticket| now < ticket.born + ttl) {
+    pub(super) fn get(&mut self, ttl: Duration, now: Instant) -> Secret {
+        self.0.retain(|ticket| now < ticket.born + 2 * ttl);
+        if let Some(current) = self.0.front().filter(|ticket| now < ticket.born + ttl) {
             return current.value.clone();
         }
         let value = Secret::new(random::text(86));
-        tickets.push_front(TicketRecord {
+        self.0.push_front(TicketRecord {
             value: value.clone(),
             born: now,
         });
         value
     }
 
-    /// The tickets of this kind that still verify, with their remaining lifetimes, newest first.
-    pub(super) fn unexpired(
-        &self,
-        kind: TicketKind,
-        ttl: Duration,
-        now: Instant,
-    ) -> impl Iterator<Item = (&Secret, Duration)> {
-        self.by_kind[kind as usize]
+    /// The tickets that still verify, with their remaining lifetimes, newest first.
+    pub(super) fn unexpired(&self, ttl: Duration, now: Instant) -> impl Iterator<Item = (&Secret, Duration)> {
+        self.0
             .iter()
             .map(move |ticket| (&ticket.value, (ticket.born + 2 * ttl).saturating_duration_since(now)))
             .filter(|(_, left)| !left.is_zero())

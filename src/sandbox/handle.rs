@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::account::{AccountRecord, TicketKind, Tickets};
+use super::account::{AccountRecord, Tickets};
 use super::api::Api;
 use super::config::SandboxConfig;
 use super::fault::Rule;
@@ -85,7 +85,7 @@ impl Sandbox {
     /// The account's newest `jsapi` ticket, if there is one that verifies.
     pub fn current_ticket(&self, app_id: &AppId) -> Option<Secret> {
         let ticket = self.with_account(app_id, |account, config, now| {
-            let mut unexpired = account.tickets.unexpired(TicketKind::Jsapi, config.ticket_ttl, now);
+            let mut unexpired = account.jsapi_tickets.unexpired(config.ticket_ttl, now);
             unexpired.next().map(|(ticket, _)| ticket.clone())
         });
         ticket.ok().flatten()
@@ -103,7 +103,10 @@ impl Sandbox {
 
     /// Invalidates the account's tickets: none issued so far verifies any more.
     pub fn kill_tickets(&self, app_id: &AppId) -> Result<(), UnknownAccount> {
-        self.with_account(app_id, |account, _, _| account.tickets = Tickets::default())
+        self.with_account(app_id, |account, _, _| {
+            account.jsapi_tickets = Tickets::default();
+            account.wx_card_tickets = Tickets::default();
+        })
     }
 
     /// Simulates a user who uploads a file of any kind; returns its media id.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::account::{AccountRecord, TicketKind};
+use super::account::{AccountRecord, Tickets};
 use super::active_rules::{ActiveRules, CallFaults};
 use super::answer::Payload;
 use super::api::Api;
@@ -126,9 +126,8 @@ impl LockedState {
             let current = account.tokens.current(kind, now)?;
             Some(credential_view(&current.token, current.expires_in))
         };
-        let tickets = |kind| -> Value {
-            let unexpired = account.tickets.unexpired(kind, ttl, now);
-            unexpired
+        let tickets = |of: &Tickets| -> Value {
+            of.unexpired(ttl, now)
                 .map(|(ticket, left)| credential_view(ticket, left.as_secs()))
                 .collect()
         };
@@ -139,8 +138,8 @@ impl LockedState {
             "app_id": app_id,
             "classic_token": token(TokenKind::Classic),
             "stable_token": token(TokenKind::Stable),
-            "jsapi_tickets": tickets(TicketKind::Jsapi),
-            "wx_card_tickets": tickets(TicketKind::WxCard),
+            "jsapi_tickets": tickets(&account.jsapi_tickets),
+            "wx_card_tickets": tickets(&account.wx_card_tickets),
             "media": account.media.files.len(),
             "calls": self.calls.iter().filter_map(about).collect::<BTreeMap<_, _>>(),
         })

@@ -3,7 +3,6 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::account::TicketKind;
 use super::clock::china_time;
 use super::wechat::WeChat;
 use crate::jssdk::{PageUrl, sign};
@@ -60,8 +59,8 @@ impl WeChat {
             return system_error(40048, "invalid url domain");
         }
         let verifies = account
-            .tickets
-            .unexpired(TicketKind::Jsapi, ttl, now)
+            .jsapi_tickets
+            .unexpired(ttl, now)
             .any(|(ticket, _)| sign(ticket.expose(), &nonce, &timestamp, url) == signature);
         if verifies {
             ConfigResult {

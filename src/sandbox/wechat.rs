@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::account::{AccountRecord, TicketKind};
+use super::account::AccountRecord;
 use super::answer::{Answer, Body};
 use super::api::Api;
 use super::clock::Clock;
@@ -160,12 +160,12 @@ impl WeChat {
 
     fn ticket(&mut self, request: &Request) -> ApiResult {
         let (account, config, clock) = self.caller(Api::GetTicket, request)?;
-        let kind = match &*request.param("type") {
-            "jsapi" => TicketKind::Jsapi,
-            "wx_card" => TicketKind::WxCard,
+        let tickets = match &*request.param("type") {
+            "jsapi" => &mut account.jsapi_tickets,
+            "wx_card" => &mut account.wx_card_tickets,
             _ => return Err(ApiRefusal(40097)),
         };
-        let ticket = account.tickets.get(kind, config.ticket_ttl, clock.now());
+        let ticket = tickets.get(config.ticket_ttl, clock.now());
         Ok(Answer::json(json!({
             "errcode": 0,
             "errmsg": "ok",
