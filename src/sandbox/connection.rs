@@ -126,14 +126,8 @@ async fn read(request: http::Request<Incoming>, peer: IpAddr) -> Result<Request,
     let (head, body) = request.into_parts();
     let body = Limited::new(body, MAX_BODY + FORM).collect().await;
     let body = body.map_err(|error| if error.is::<LengthLimitError>() { 413_u16 } else { 400 })?;
-    let connection = head.headers.get_all(http::header::CONNECTION).iter();
-    let says_close = { connection }.any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
     Ok(Request {
-        last: says_close || head.version == http::Version::HTTP_10,
-        method: head.method,
-        path: head.uri.path().to_owned(),
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        headers: head.headers,
+        head,
         body: body.to_bytes(),
         peer,
     })

@@ -4,7 +4,8 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::http::Method;
+use axum::http::header::CONNECTION;
+use axum::http::{Method, Version};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::bufread::GzEncoder;
@@ -21,7 +22,7 @@ use super::wechat::WeChat;
 
 /// Answers `request`.
 pub(super) async fn exchange(sandbox: &Sandbox, request: Request) -> Delivery {
-    let api = Api::at(&request.path);
+    let api = Api::at(request.head.uri.path());
     let to_apply = sandbox.state().arrive(api, &request);
     wait(&to_apply, true).await;
     let delivery = deliver(&mut sandbox.state(), api, &request, &to_apply.faults);
@@ -49,9 +50,11 @@ fn deliver(state: &mut LockedState, api: Api, request: &Request, faults: &[Fault
         .find_map(|fault| fault.replacement(&state.wechat, api, request.peer));
     let payload = replacement.unwrap_or_else(|| Payload::Answer(state.wechat.answer(api, request)));
     state.record(api, request, &payload, faults);
+    let mut connection = request.head.headers.get_all(CONNECTION).iter();
+    let says_close = connection.any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
     let mut delivery = Delivery {
-        last: request.last,
-        head_only: request.method == Method::HEAD,
+        last: says_close || request.head.version == Version::HTTP_10,
+        head_only: request.head.method == Method::HEAD,
         ..Delivery::new(payload, state.wechat.clock.unix())
     };
     for fault in faults {

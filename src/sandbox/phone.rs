@@ -7,8 +7,7 @@ use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Json;
 use axum::routing::{MethodRouter, get, post};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tower_http::cors::CorsLayer;
 
 use super::connection::MAX_BODY;
@@ -61,22 +60,13 @@ async fn verify(State(sandbox): State<Sandbox>, body: AnyBody) -> Json<ConfigRes
     Json(sandbox.verify(&config))
 }
 
-/// The result of `wx.uploadImage`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Uploaded {
-    err_msg: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server_id: Option<String>,
-}
-
 /// `wx.uploadImage`: the body is the picture, or a form whose first file is used.
 async fn upload(
     State(sandbox): State<Sandbox>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: AnyBody,
-) -> Json<Uploaded> {
+) -> Json<Value> {
     let header = content_type(&headers);
     let body = body.unwrap_or_default();
     let form = form_parts(header.unwrap_or_default(), &body);
@@ -84,7 +74,7 @@ async fn upload(
         Some(part) => (part.bytes, part.content_type),
         None => (body, header.map(str::to_owned)),
     };
-    let app_id = match param(query.as_deref().unwrap_or_default(), "appId") {
+    let app_id = match param(query.as_deref(), "appId") {
         none if none.is_empty() => sandbox.config().accounts.first().map(|account| account.app_id.clone()),
         given => AppId::try_from(given.into_owned()).ok(),
     };
@@ -95,10 +85,8 @@ async fn upload(
         };
         sandbox.upload_media(&app_id, upload).ok()
     });
-    let err_msg = if server_id.is_some() {
-        "uploadImage:ok"
-    } else {
-        "uploadImage:fail"
-    };
-    Json(Uploaded { err_msg, server_id })
+    Json(match server_id {
+        Some(id) => json!({ "errMsg": "uploadImage:ok", "serverId": id }),
+        None => json!({ "errMsg": "uploadImage:fail" }),
+    })
 }

@@ -3,27 +3,22 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, Method};
+use axum::http::request::Parts;
 use bytes::Bytes;
 
 /// A complete request.
-#[derive(Debug, Clone)]
 pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) query: String,
-    pub(super) headers: HeaderMap,
+    pub(super) head: Parts,
     pub(super) body: Bytes,
     pub(super) peer: IpAddr,
-    /// Whether the client wants the connection closed after the answer.
-    pub(super) last: bool,
 }
 
 impl Request {
     /// The query parameter with this name, decoded; empty if it is missing, which WeChat does not distinguish.
     pub(super) fn param(&self, name: &str) -> Cow<'_, str> {
-        param(&self.query, name)
+        param(self.head.uri.query(), name)
     }
 }
 
@@ -31,9 +26,9 @@ pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {
     headers.get(CONTENT_TYPE)?.to_str().ok()
 }
 
-/// The parameter `name` of the query string `query`, decoded as a form; empty if it is missing.
-pub(super) fn param<'a>(query: &'a str, name: &str) -> Cow<'a, str> {
-    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+/// The parameter `name` of `query`, decoded as a form; empty if it is missing.
+pub(super) fn param<'a>(query: Option<&'a str>, name: &str) -> Cow<'a, str> {
+    let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     pairs
         .find(|(key, _)| key == name)
         .map_or_else(Cow::default, |(_, value)| value)

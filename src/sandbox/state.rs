@@ -78,8 +78,8 @@ impl LockedState {
             number: self.last_number,
             unix: self.wechat.clock.unix(),
             api,
-            method: request.method.to_string(),
-            path: request.path.clone(),
+            method: request.head.method.to_string(),
+            path: request.head.uri.path().to_owned(),
             app_id: self.wechat.app_id_of(request),
             outcome: match payload {
                 Payload::Answer(answer) => answer.outcome(),
@@ -152,7 +152,7 @@ fn credential_view(value: &Secret, seconds_left: u64) -> Value {
 
 fn harmless_headers(request: &Request) -> BTreeMap<String, String> {
     let secret = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
-    let shown = request.headers.iter();
+    let shown = request.head.headers.iter();
     shown
         .filter(|(name, _)| !secret.contains(&name.as_str()))
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))

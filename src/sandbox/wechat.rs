@@ -56,9 +56,9 @@ impl WeChat {
 
     /// Executes the call.
     pub(super) fn answer(&mut self, api: Api, request: &Request) -> Answer {
-        let outcome = match api.refuses(&request.method) {
+        let outcome = match api.refuses(&request.head.method) {
             // A chunked body.
-            _ if request.headers.contains_key(TRANSFER_ENCODING) => Ok(Answer::empty(412)),
+            _ if request.head.headers.contains_key(TRANSFER_ENCODING) => Ok(Answer::empty(412)),
             Some(code) => Err(ApiRefusal(code)),
             None => match api {
                 Api::Token => self.token(request),
@@ -180,7 +180,7 @@ impl WeChat {
         if !matches!(kind.as_str(), "image" | "voice" | "video" | "thumb") {
             return Err(ApiRefusal(40004));
         }
-        let parts = form_parts(content_type(&request.headers).unwrap_or_default(), &request.body);
+        let parts = form_parts(content_type(&request.head.headers).unwrap_or_default(), &request.body);
         let part = parts.into_iter().find(|part| part.name == "media");
         let part = part.filter(|part| !part.bytes.is_empty()).ok_or(ApiRefusal(41005))?;
         let picture = PictureKind::sniff(&part.bytes);
