@@ -126,12 +126,22 @@ async fn wrong_secret_is_40125_and_does_not_go_out() {
             assert_eq!(refusal(&answer), (200, errcode), "{path} {query}");
         }
     }
-    for uri in [
-        "/cgi-bin/menu/get?Secret=the-shop-knows-this-one",
-        "/cgi-bin/menu/get?x=the%2Dshop-knows-this-one",
-        "/sns/jscode2session?APPID=wx2&SECRET=the-shop-knows-this-one",
+    for (uri, cure) in [
+        ("/cgi-bin/menu/get?Secret=the-shop-knows-this-one", "/cgi-bin/menu/get"),
+        ("/cgi-bin/menu/get?x=the%2Dshop-knows-this-one", "/cgi-bin/menu/get"),
+        // The base URL already had the path's beginning.
+        (
+            "/cgi-bin/cgi-bin/token?appid=wx2&secret=the-shop-knows-this-one",
+            "/cgi-bin/cgi-bin/token takes no secret",
+        ),
+        (
+            "/sns/jscode2session?APPID=wx2&SECRET=the-shop-knows-this-one",
+            "in lower case",
+        ),
     ] {
-        assert_eq!(refusal(&gateway.internal_get(uri).await), (200, 40125), "{uri}");
+        let answer = gateway.internal_get(uri).await;
+        assert_eq!(refusal(&answer), (200, 40125), "{uri}");
+        assert!(answer.body["errmsg"].as_str().unwrap().contains(cure), "{answer:?}");
     }
     let path = "/cgi-bin/clear_quota/v2";
     let body = json!({ "appid": "wx2", "appsecret": "an-unknown-secret" }).to_string();

@@ -33,8 +33,13 @@ impl Internal {
         let query = call.head.query.as_deref().unwrap_or_default();
         let others = parameters::pairs(query).filter(|(name, _)| !takes_secret || !NAMES.contains(&name.as_ref()));
         if self.is_clients(others.map(|(_, value)| value.into_owned())) {
-            let why = "invalid appsecret: a client's own secret is not accepted here; the call was not forwarded. The parameter \
-                 for it is called secret (appsecret for /cgi-bin/clear_quota/v2), in lower case";
+            let path = call.head.path.as_str();
+            let cure = if takes_secret {
+                format!("{path} takes it as secret (/cgi-bin/clear_quota/v2: appsecret), in lower case")
+            } else {
+                format!("{path} takes no secret. If an SDK makes this call, check its base URL")
+            };
+            let why = format!("invalid appsecret: a client's own secret was not forwarded: {cure}");
             return Err(self.refuse("wrong_secret", 40125, why));
         }
         Ok(())
