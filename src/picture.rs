@@ -100,7 +100,7 @@ fn is_heic(head: &[u8]) -> bool {
     }
     let compatible = head.get(16..size.min(head.len())).unwrap_or_default();
     HEVC.contains(&major)
-        || matches!(major, b"mif1" | b"msf1") && compatible.chunks_exact(4).any(|brand| HEVC.contains(&brand))
+        || (matches!(major, b"mif1" | b"msf1") && compatible.chunks_exact(4).any(|brand| HEVC.contains(&brand)))
 }
 
 /// What a file contains, as far as its first bytes show.

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_domains_are_warned_about() {
+    fn only_odd_domains_are_warned_about() {
         let fine = messages(&["example.com/mp", "h5.example.cn"]);
         assert_eq!(fine, [(CheckState::Ok, "example.com/mp, h5.example.cn".to_owned())]);
         for (domains, part) in [

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::signal::stop_on_signal;
 use super::{CommandFailure, address, block_on, print};
@@ -80,7 +81,7 @@ pub(super) fn run(args: &SandboxArgs) -> Result<(), CommandFailure> {
         let stop = stop_on_signal()?;
         let sandbox = LocalSandbox::listen(args.config()?, args.listen).await?;
         print(&sandbox.introduction())?;
-        sandbox.sandbox.serve(sandbox.listener, stop).await;
+        sandbox.run(stop).await;
         Ok(())
     })
 }
@@ -89,7 +90,7 @@ pub(super) fn run(args: &SandboxArgs) -> Result<(), CommandFailure> {
 pub(super) struct LocalSandbox {
     pub(super) sandbox: Sandbox,
     pub(super) address: SocketAddr,
-    pub(super) listener: TcpListener,
+    listener: TcpListener,
 }
 
 impl LocalSandbox {
@@ -138,5 +139,10 @@ impl LocalSandbox {
             ));
         }
         lines.join("\n")
+    }
+
+    /// Serves until `stop` is cancelled.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        self.sandbox.serve(self.listener, stop).await;
     }
 }

@@ -79,7 +79,7 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
     }
     let fake_wechat = async {
         if let Some(sandbox) = sandbox {
-            sandbox.sandbox.serve(sandbox.listener, stop.clone()).await;
+            sandbox.run(stop.clone()).await;
         }
     };
     tokio::join!(app.run(stop.clone()), fake_wechat);

@@ -102,8 +102,7 @@ impl AccountCredentials {
         self.token.get().await
     }
 
-    /// Makes `call` with the current token. If WeChat rejects that token, another one is obtained, once for the whole
-    /// cluster, and the call is retried once (C4).
+    /// See [`Token::lend`].
     pub(crate) async fn with_token<T, F, Fut>(&self, call: F) -> Result<T, TokenCallError>
     where
         F: Fn(Arc<Credential>) -> Fut + Send,

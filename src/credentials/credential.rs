@@ -55,8 +55,8 @@ impl Credential {
         Moment::now() < self.expires_at
     }
 
-    /// What counts as shortly after it was obtained or before it expires: a minute, or a tenth of a shorter lifetime.
-    pub(super) fn short_while(&self) -> Duration {
+    /// A tenth of its lifetime in this process, but at most a minute.
+    pub(super) fn tenth_of_lifetime(&self) -> Duration {
         let lifetime = self.expires_at.saturating_duration_since(self.held_since);
         Duration::from_mins(1).min(lifetime / 10)
     }

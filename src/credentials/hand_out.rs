@@ -65,8 +65,13 @@ impl AccountCredentials {
             let key = keys::HANDED_OUT_TO.of_client(&account.app_id, &name_in_store(&token.value), &client);
             let lifetime = token.remaining();
             // If the store fails here, the journal has one more entry.
-            let is_new = account.store.set_if_absent(&key, "told", lifetime);
-            if !lifetime.is_zero() && is_new.await.unwrap_or(true) {
+            if !lifetime.is_zero()
+                && account
+                    .store
+                    .set_if_absent(&key, "told", lifetime)
+                    .await
+                    .unwrap_or(true)
+            {
                 account.reports.handed_out(&token, &client, from);
             }
         });

@@ -100,7 +100,8 @@ impl Probe {
         }
     }
 
-    /// For a client that suspects the token. If WeChat does not answer in time, the client gets the token that there is.
+    /// The token, for a client that suspects that the token is dead: probed, unless a probe was made recently, and
+    /// replaced if WeChat rejects it. If WeChat does not answer in time, the client gets the token that there is.
     pub(super) async fn verified_token(self: &Arc<Self>) -> CredentialResult {
         let probe = Arc::clone(self);
         let verified = self.once(Reason::Suspicion, async move { probe.verify().await });
@@ -317,8 +318,13 @@ impl Probe {
         loop {
             let entry = self.store.get(&self.key).await.ok()??;
             match entry.value.as_str() {
-                RUNNING if keys::PROBE_TTL.saturating_sub(entry.ttl?) < MAX_WAIT => {}
-                RUNNING | NOT_REJECTED => return None,
+                RUNNING => {
+                    let age = keys::PROBE_TTL.saturating_sub(entry.ttl?);
+                    if age >= MAX_WAIT {
+                        return None;
+                    }
+                }
+                NOT_REJECTED => return None,
                 rejected => {
                     let (fingerprint, code) = rejected.split_once(' ')?;
                     let code = code.parse().ok().filter(|_| fingerprint == token.fingerprint)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::credential::{Credential, Kind, Policy, TokenCallError, Trigger, Unavailable};
+use super::credential::{Credential, Kind, Policy, TokenCallError, Trigger, Unavailable, rejects_token};
 use super::held_lock::HeldLock;
 use super::lock::{Acquisition, Lock};
 use super::parameters::{Issuer, Parameters};
@@ -118,7 +118,7 @@ impl Ticket {
         self.renewals.measured(trigger, before, renewing).await
     }
 
-    /// Adopts the ticket or asks WeChat for it, under the lock. A `CallError` may mean that WeChat rejects `token`.
+    /// Adopts the ticket or asks WeChat for it, under the lock. A `CallError` means that WeChat rejects `token`.
     async fn fetch(&self, trigger: Trigger, token: Arc<Credential>) -> Result<CredentialResult, CallError> {
         let (held_lock, seen) = match self.lock.acquire(&self.slot, trigger).await {
             Ok(Acquisition::Adopted(ticket)) => return Ok(Ok(ticket)),
@@ -150,7 +150,11 @@ impl Ticket {
         seen: Option<Stored>,
         held_lock: Option<&HeldLock>,
     ) -> Result<CredentialResult, CallError> {
-        let issued = self.issuer.ticket(&token.value, self.wechat_name).await?;
+        let issued = match self.issuer.ticket(&token.value, self.wechat_name).await {
+            Ok(issued) => issued,
+            Err(error) if rejects_token(&error) => return Err(error),
+            Err(error) => return Ok(Err(self.renewals.failed(&error, ErrCode::meaning, Duration::ZERO))),
+        };
         self.renewals.backoff.clear();
         let held = self.slot.held().filter(|held| held.value == issued.value);
         // WeChat's nodes may answer with different tickets for a while.

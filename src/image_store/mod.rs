@@ -64,7 +64,10 @@ pub enum StoreFailure {
 impl StoreFailure {
     /// True if a retry may succeed.
     pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::Refused(_))
+        match self {
+            Self::Broken(_) | Self::TimedOut => true,
+            Self::Refused(_) => false,
+        }
     }
 
     /// The failure that an answer with `status` means; `text` describes it.
@@ -95,11 +98,8 @@ pub trait ImageStore: Send + Sync {
         Ok(None)
     }
 
-    /// The maximum number of attempts to store one picture, each with a fresh download. The second one is for what a store
-    /// does not retry itself: an interrupted system call, an upload that S3 has lost.
-    fn attempts(&self) -> u32 {
-        2
-    }
+    /// The maximum number of attempts to store one picture, each with a fresh download.
+    fn attempts(&self) -> u32;
 
     /// How long a put may take after it has received the end of the body.
     fn time_limit(&self) -> Duration;

@@ -178,16 +178,27 @@ impl<'a> QueryParams<'a> {
                 _ => {}
             }
         }
-        let url = percent_decode_str(url.unwrap_or_default()).decode_utf8();
+        let url = decoded(url.unwrap_or_default()).ok_or(UrlProblem::NotAPageUrl)?;
         let app_id = app_id
             .filter(|id| !id.is_empty())
             .map(|id| percent_decode_str(id).decode_utf8_lossy());
         Ok(Self {
-            url: url.map_err(|_| UrlProblem::NotAPageUrl)?,
+            url,
             app_id,
             is_app_id_doubtful,
         })
     }
+}
+
+/// `text`, percent-decoded; `None` if the result is not UTF-8.
+fn decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(text.into());
+    }
+    // Allocated at full capacity, so that it does not grow.
+    let mut bytes = Vec::with_capacity(text.len());
+    bytes.extend(percent_decode_str(text));
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 /// `text` made safe for a message: short, decoded, without control characters.

@@ -92,13 +92,14 @@ impl Answer {
 
     /// The outcome in one word, for the log.
     pub(super) fn outcome(&self) -> String {
-        match &self.body {
-            _ if self.status != 200 => format!("status {}", self.status),
-            Body::Json(object) if object.get("errcode").is_some_and(|code| *code != 0) => {
-                format!("errcode {}", object["errcode"])
-            }
-            _ => "ok".to_owned(),
+        if self.status != 200 {
+            return format!("status {}", self.status);
         }
+        let errcode = match &self.body {
+            Body::Json(object) => object.get("errcode").filter(|code| **code != 0),
+            Body::Bytes(_) => None,
+        };
+        errcode.map_or_else(|| "ok".to_owned(), |code| format!("errcode {code}"))
     }
 }
 

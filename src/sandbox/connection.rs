@@ -71,6 +71,8 @@ async fn connection(sandbox: Sandbox, router: Router, mut stream: TcpStream, pee
             service_fn(|request| answer(sandbox.clone(), router.clone(), request, peer, sender.clone()).boxed());
         let mut http = http1::Builder::new()
             .timer(TokioTimer::new())
+            // A client may end its side before it has the answer.
+            .half_close(true)
             .header_read_timeout(IDLE)
             .serve_connection(TokioIo::new(stream), service);
         let delivery = tokio::select! {

@@ -22,7 +22,7 @@ pub(super) fn hint() -> String {
     format!("[{mark}{number:08}]")
 }
 
-/// A ticket has 86 such characters, a media id 64.
+/// `length` characters of `[A-Za-z0-9_-]`.
 pub(super) fn text(length: usize) -> String {
     let mut rng = rand::rng();
     let mut character = || char::from(URL_SAFE[rng.random_range(0..URL_SAFE.len())]);

@@ -99,8 +99,15 @@ fn parameter<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn find(text: &[u8], wanted: &[u8], from: usize) -> Option<usize> {
-    let mut places = text.get(from..)?.windows(wanted.len());
-    places.position(|place| place == wanted).map(|at| from + at)
+    let first = *wanted.first()?;
+    let mut at = from;
+    loop {
+        at += text.get(at..)?.iter().position(|&byte| byte == first)?;
+        if text[at..].starts_with(wanted) {
+            return Some(at);
+        }
+        at += 1;
+    }
 }
 
 #[cfg(test)]

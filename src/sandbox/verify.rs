@@ -41,7 +41,10 @@ impl WeChat {
             err_msg,
             real_auth_url: Some([url.to_owned()]),
         };
-        if [&*app_id, &*timestamp, &*nonce, &*signature, url].contains(&"") {
+        if [&*app_id, &*timestamp, &*nonce, &*signature, url]
+            .iter()
+            .any(|value| value.is_empty())
+        {
             return failed("config:fail".to_owned());
         }
         let (now, ttl, time) = (self.clock.now(), self.config.ticket_ttl, china_time(self.clock.unix()));

@@ -56,9 +56,11 @@ impl WeChat {
 
     /// Executes the call.
     pub(super) fn answer(&mut self, api: Api, request: &Request) -> Answer {
+        // WeChat refuses chunked bodies.
+        if request.head.headers.contains_key(TRANSFER_ENCODING) {
+            return Answer::empty(412);
+        }
         let outcome = match api.refuses(&request.head.method) {
-            // A chunked body.
-            _ if request.head.headers.contains_key(TRANSFER_ENCODING) => Ok(Answer::empty(412)),
             Some(code) => Err(ApiRefusal(code)),
             None => match api {
                 Api::Token => self.token(request),

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// In MiB: more than any settings or secret needs, less than a wrong path (a log, a device) may contain.
-pub(super) const MAX_TEXT: u64 = 1;
+/// More than any settings or secret needs, less than a wrong path (a log, a device) may contain.
+pub(super) const MAX_TEXT_MIB: u64 = 1;
 
 /// The error for a file that is not text.
 pub(super) const NOT_UTF8: &str = "it is not UTF-8";
@@ -14,7 +14,7 @@ pub(super) const NOT_UTF8: &str = "it is not UTF-8";
 /// The secret in a file, trimmed. The error does not quote what may be the secret itself.
 pub(super) fn read_secret(file: &str) -> Result<String, String> {
     let text = |bytes| String::from_utf8(bytes).map_err(|_| io::Error::other(NOT_UTF8));
-    let content = read(Path::new(file), MAX_TEXT).and_then(text).map_err(|error| {
+    let content = read(Path::new(file), MAX_TEXT_MIB).and_then(text).map_err(|error| {
         // It may have been meant relative to the settings file.
         let is_elsewhere = error.kind() == io::ErrorKind::NotFound && Path::new(file).is_relative();
         let base = if is_elsewhere {

@@ -3,7 +3,7 @@
 //!
 //! - `values`: the types of single settings
 //! - `sections`: a struct per section, with its defaults; the field docs are the manual
-//! - `file`: the settings file, secret files and files in PEM as bytes
+//! - `file`: reads the settings file, secret files and PEM files, all of limited size; trims secrets
 //! - `problem`: problems with the settings, as the operator reads them
 //! - `resolved`: the sections with several kinds, reduced to the chosen kind
 //! - `validate`: checks that involve more than one field; `warnings`: what is allowed but risky

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -64,6 +65,14 @@ impl SpanExporter for Reporting {
             }
         }
         outcome
+    }
+
+    fn shutdown_with_timeout(&self, limit: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(limit)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
     }
 
     fn set_resource(&mut self, resource: &Resource) {

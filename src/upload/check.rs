@@ -44,8 +44,8 @@ impl CheckedBody {
         match next {
             Some(Ok(chunk)) => {
                 let seen = seen + chunk.len() as u64;
-                // No part of a chunk beyond the end may pass: a store that knows the announced length would consider the
-                // picture complete.
+                // Of a chunk that exceeds the limit or the announced length, nothing may pass: a store that knows that
+                // length would consider the picture complete.
                 if seen > self.limit {
                     let (limit, bytes) = (self.limit, self.announced);
                     return Stage::Failed(UploadError::Rejected(Rejection::TooLarge { limit, bytes }));

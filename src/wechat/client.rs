@@ -196,7 +196,7 @@ impl WeChatClient {
         self.observed(call, limited).await
     }
 
-    /// The outcome of `work`, which makes this call, in a span of its own and in the metrics.
+    /// Runs `work`, which makes this call, in a span of its own, and counts it in the metrics.
     pub(super) async fn observed<T>(
         &self,
         call: WeChatCall,

@@ -111,6 +111,9 @@ async fn gather(
     first: Bytes,
     enough: usize,
 ) -> Result<Bytes, NotOpened> {
+    if first.len() >= enough {
+        return Ok(first);
+    }
     let mut gathered = BytesMut::from(first);
     while gathered.len() < enough {
         let Some(chunk) = rest.next().await else { break };

@@ -146,10 +146,10 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn open() -> Self {
-        let [frozen_until, cut_off_until] = [Instant::now(); 2].map(Mutex::new);
+        let now = Instant::now();
         Self {
-            frozen_until,
-            cut_off_until,
+            frozen_until: Mutex::new(now),
+            cut_off_until: Mutex::new(now),
         }
     }
 

@@ -102,6 +102,6 @@ impl Retired {
         let EndOfUse::Rejected(at) = self.end else { return false };
         let left = self.credential.expires_at.saturating_duration_since(at);
         // Shortly before its expiry, clock differences are the likely cause.
-        left > self.credential.short_while()
+        left > self.credential.tenth_of_lifetime()
     }
 }

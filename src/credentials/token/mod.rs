@@ -68,7 +68,8 @@ impl Token {
         }
     }
 
-    /// See [`AccountCredentials::with_token`](crate::credentials::AccountCredentials::with_token).
+    /// Makes `call` with the token. If WeChat rejects that token, another one is obtained, once for the whole cluster,
+    /// and the call is retried once (C4).
     pub(crate) async fn lend<T, F, Fut>(self: &Arc<Self>, call: F) -> Result<T, TokenCallError>
     where
         F: Fn(Arc<Credential>) -> Fut + Send,
@@ -116,7 +117,7 @@ impl Token {
         }
         self.reports.rejected(dead, error);
         // If it is rejected so soon, another system has taken over.
-        if dead.held_since.elapsed() < dead.short_while() {
+        if dead.held_since.elapsed() < dead.tenth_of_lifetime() {
             self.back_off_from_rejection(Severity::Takeover).await;
         } else {
             self.end_wait_for_rejections().await;
@@ -205,7 +206,7 @@ impl Token {
     /// those after failed calls when WeChat's next day of counting begins, since they may be as long as a day to save
     /// calls. `day` is the day of the previous check.
     pub(crate) async fn end_needless_waits(&self, day: &mut String) {
-        let stays_good = |held: Arc<Credential>| held.held_since.elapsed() >= held.short_while();
+        let stays_good = |held: Arc<Credential>| held.held_since.elapsed() >= held.tenth_of_lifetime();
         if self.slot.usable().is_some_and(stays_good) && self.rejections.refusal().is_some() {
             self.end_wait_for_rejections().await;
         }

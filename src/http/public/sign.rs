@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde::Serialize;
 use tracing::Level;
 use utoipa::{IntoParams, ToSchema};
-use validator::Validate;
+use validator::{Validate, ValidationError};
 
 use super::docs::SigningFailures;
 use super::{PublicState, unknown_account};
@@ -30,13 +30,20 @@ struct SignQuery<'a> {
         max_length = 8192,
         example = "https://h5.example.com/page?a=1"
     )]
-    #[validate(length(min = 1, message = "url不能為空"))]
+    #[validate(custom(function = "not_blank"))]
     url: Cow<'a, str>,
     /// The account; the first one configured if it is left out.
     #[param(rename = "appId", required = false, value_type = Option<String>, example = "wx0123456789abcdef")]
     app_id: Option<Cow<'a, str>>,
     #[param(ignore)]
     is_app_id_doubtful: bool,
+}
+
+fn not_blank(url: &str) -> Result<(), ValidationError> {
+    if url.trim().is_empty() {
+        return Err(ValidationError::new("blank").with_message(UrlProblem::Missing.to_string().into()));
+    }
+    Ok(())
 }
 
 impl<'a> SignQuery<'a> {

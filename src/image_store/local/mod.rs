@@ -172,6 +172,11 @@ impl ImageStore for LocalStore {
         self.step(read_and_remove).await.map(Some)
     }
 
+    fn attempts(&self) -> u32 {
+        // The second attempt is for an interrupted system call.
+        2
+    }
+
     fn time_limit(&self) -> Duration {
         TIME_LIMIT
     }

@@ -54,17 +54,24 @@ impl LocalStore {
         stop.run_until_cancelled(async { tokio::join!(checks, sweeps) }).await;
     }
 
+    /// Notes the outcome of a check; returns whether that has changed.
+    fn note(&self, problem: Option<String>) -> bool {
+        let mut health = self.health.lock();
+        let changed = health.problem.is_some() != problem.is_some();
+        if changed {
+            health.since = Instant::now();
+        }
+        health.problem = problem;
+        changed
+    }
+
     async fn check(&self) {
         // A folder may exist and yet be full or read-only.
         let written = self.try_write(&[0; BLOCK], CHECK_LIMIT).await;
         let problem = written.err().map(|error| error.to_string());
-        let mut health = self.health.lock();
-        let changed = health.problem.is_some() != problem.is_some();
-        health.problem.clone_from(&problem);
-        if !changed {
+        if !self.note(problem.clone()) {
             return;
         }
-        health.since = Instant::now();
         let folder = self.directory.display();
         if let Some(problem) = problem {
             tracing::warn!(

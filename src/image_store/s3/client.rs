@@ -154,8 +154,9 @@ async fn beginning(mut body: HttpResponseBody) -> String {
     while read.len() < MAX_ANSWER
         && let Some(Ok(frame)) = body.frame().await
     {
-        read.extend_from_slice(&frame.into_data().unwrap_or_default());
+        let chunk = frame.into_data().unwrap_or_default();
+        let room = MAX_ANSWER - read.len();
+        read.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
-    read.truncate(MAX_ANSWER);
     String::from_utf8_lossy(&read).into_owned()
 }

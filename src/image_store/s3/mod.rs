@@ -36,7 +36,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(90);
 const ROLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A bucket.
-pub struct S3Store(Arc<Bucket>);
+pub struct S3Store {
+    bucket: Arc<Bucket>,
+}
 
 /// The bucket itself, shared with the puts in progress.
 struct Bucket {
@@ -56,13 +58,16 @@ impl S3Store {
         http: &settings::HttpClient,
         tasks: &TaskTracker,
     ) -> Result<Self, UnusableSetting> {
-        Ok(Self(Arc::new(Bucket {
+        let bucket = Bucket {
             clients: client::open(settings, http)?,
             tasks: tasks.clone(),
             with_role: settings.section.keys().is_none(),
             prefix: settings.section.prefix.clone(),
             base: settings.public_base_url.clone(),
-        })))
+        };
+        Ok(Self {
+            bucket: Arc::new(bucket),
+        })
     }
 }
 
@@ -70,31 +75,36 @@ impl S3Store {
 impl ImageStore for S3Store {
     async fn put(&self, picture: Picture) -> Result<String, StoreFailure> {
         let mut object = Object {
-            bucket: Arc::clone(&self.0),
-            key: self.0.key(&ImageName::random(picture.kind))?,
+            bucket: Arc::clone(&self.bucket),
+            key: self.bucket.key(&ImageName::random(picture.kind))?,
             may_exist: false,
         };
-        let dropped = CancellationToken::new();
-        let cancelled = dropped.clone();
+        let token = CancellationToken::new();
+        let cancelled = token.clone();
         let put = async move {
             object.write(picture, &cancelled).await?;
             Ok::<_, StoreFailure>(object)
         };
-        let _cancels_when_dropped = dropped.drop_guard();
+        let _cancels_when_dropped = token.drop_guard();
         let interrupted = |_| StoreFailure::Broken("the upload was interrupted".to_owned());
-        let object = self.0.tasks.spawn(put).await.map_err(interrupted)??;
+        let object = self.bucket.tasks.spawn(put).await.map_err(interrupted)??;
         Ok(object.keep())
     }
 
     async fn take_back(&self, url: &str) -> Result<Option<Bytes>, StoreFailure> {
-        let Some(key) = self.0.key_of(url) else {
+        let Some(key) = self.bucket.key_of(url) else {
             return Ok(None);
         };
-        let store = &self.0.clients.plain;
+        let store = &self.bucket.clients.plain;
         let read = async { store.get(&key).await?.bytes().await };
         let bytes = read.await;
         store.delete(&key).await.map_err(|error| failed(&error))?;
         bytes.map(Some).map_err(|error| failed(&error))
+    }
+
+    fn attempts(&self) -> u32 {
+        // Each request has its own retries; the second attempt is for an upload that S3 has lost.
+        2
     }
 
     fn time_limit(&self) -> Duration {

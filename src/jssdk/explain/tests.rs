@@ -178,7 +178,7 @@ fn any_url() -> impl Strategy<Value = String> {
     let scheme = prop_oneof![Just("https://"), Just("http://"), Just("HTTPS://")];
     let host = "(www\\.)?[a-zA-Z0-9]{1,8}\\.(cn|com)";
     let port = prop_oneof![3 => Just(String::new()), 1 => (1u16..).prop_map(|port| format!(":{port}"))];
-    let path = "((/[a-zA-Z0-9中_.~%+-]{0,6}){1,3}/?(index\\.html)?)?";
+    let path = "(/[a-zA-Z0-9中_.~%+-]{0,6}){0,3}(/(index\\.html)?)?";
     let query = "(\\?([a-z]{1,4}(=[a-zA-Z0-9中文%+:/?-]{0,6})?&?){0,4}(from=singlemessage&isappinstalled=0)?(&code=1&state=2)?)?";
     let fragment = "(#[a-z/?=&]{0,6})?";
     (scheme, host, port, path, query, fragment)

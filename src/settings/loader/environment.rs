@@ -92,7 +92,8 @@ fn single(target: &Target<'_>, text: &str) -> Value {
     if schema::check(&target.path, &as_text).is_ok() {
         return as_text;
     }
-    let value = DeValue::parse(text).ok().map(|value| plain(value.get_ref()));
+    let plain = DeValue::parse(text).ok().map(|value| plain(value.get_ref()));
+    let value = plain.filter(|value| value.is_bool() || value.is_integer());
     // If neither is valid, the error for the text is the clearer one.
     let valid = value.filter(|value| schema::check(&target.path, value).is_ok());
     valid.unwrap_or(as_text)

@@ -153,8 +153,8 @@ impl Layer {
     /// Where the value at `path` was written, or else the nearest one.
     pub(super) fn place_of<'a>(&'a self, path: &'a KeyPath) -> Option<&'a Place> {
         let inside = self.under(path).next().map(|(_, leaf)| leaf);
-        let mut above = (0..path.0.len()).rev().map(|len| KeyPath(path.0[..len].to_vec()));
-        let above = || above.find_map(|above| self.0.get(&above));
+        let mut ancestors = (0..path.0.len()).rev().map(|len| KeyPath(path.0[..len].to_vec()));
+        let above = || ancestors.find_map(|path| self.0.get(&path));
         inside.or_else(above).map(|leaf| &leaf.place)
     }
 

@@ -74,7 +74,7 @@ impl<'s> Reader<'s> {
     /// Reads the settings file at `path`.
     pub(super) fn of_file(schema: &'s Schema, path: &Path) -> Self {
         let mut reader = Self::new(schema);
-        let bytes = match file::read(path, file::MAX_TEXT) {
+        let bytes = match file::read(path, file::MAX_TEXT_MIB) {
             Ok(bytes) => bytes,
             Err(error) => {
                 reader.unreadable(whole_file(path), &error);
@@ -117,12 +117,15 @@ impl<'s> Reader<'s> {
     /// Merges what `later` has read over what this one has read. A problem with a secret file does not count if
     /// `later` gives the secret.
     pub(super) fn merge(&mut self, later: Self) {
-        self.failed.retain(|path| {
-            let (file, found) = (secret_file_key(path), self.problems.len());
-            let is_replaced = later.layer.has(path);
-            self.problems.retain(|problem| !is_replaced || !problem.is_about(&file));
-            self.problems.len() == found
-        });
+        let is_replaced = |path: &&KeyPath| later.layer.has(path);
+        let replaced: Vec<_> = self.failed.iter().filter(is_replaced).cloned().collect();
+        for path in replaced {
+            let file = secret_file_key(&path);
+            if self.problems.iter().any(|problem| problem.is_about(&file)) {
+                self.problems.retain(|problem| !problem.is_about(&file));
+                self.failed.remove(&path);
+            }
+        }
         self.failed.extend(later.failed);
         self.problems.extend(later.problems);
         self.problems.extend(self.layer.merge(later.layer, &mut self.failed));

@@ -14,7 +14,7 @@ section! {
         pub max_bytes: u64 = 20 * bytesize::MIB,
         /// The kinds of picture that are stored.
         pub allowed_types: Vec<PictureKind> = PictureKind::ALL.to_vec(),
-        /// How long a mediaId that was uploaded gets the same URL again; zero turns this off.
+        /// How long a mediaId that was uploaded gets the same URL again: up to a year; zero turns this off.
         #[serde(with = "values::DurationWithin::<0, { 365 * 24 }>")]
         pub remember_for: Duration = Duration::from_hours(72),
         /// Concurrent uploads.

@@ -157,6 +157,8 @@ fn refused_values_are_reported_with_their_variable() {
         ("WXGATE__MEDIA__MAX_CONCURRENT", "-1"),
         ("WXGATE__SERVER__TRUSTED_PROXIES", "10.0.0.0/8,x"),
         ("WXGATE__SERVER__DOCS", "no"),
+        // As Docker leaves the quotes of an --env-file.
+        ("WXGATE__SERVER__REQUEST_TIMEOUT", "\"30s\""),
         ("WXGATE__ACCOUNTS", "wx1"),
         // Replaces bytes that are not UTF-8.
         ("WXGATE_APP_SECRET", "a secret\u{fffd}"),
@@ -169,6 +171,8 @@ fn refused_values_are_reported_with_their_variable() {
         "WXGATE__ACCOUNTS: accounts: expected a list of tables, `[[accounts]]`",
         "WXGATE__MEDIA__MAX_CONCURRENT: media.max_concurrent = \"-1\": expected a whole number, 0 or more",
         "WXGATE__SERVER__DOCS: server.docs = \"no\": expected true or false",
+        "WXGATE__SERVER__REQUEST_TIMEOUT: server.request_timeout = \"\\\"30s\\\"\": expected a duration such as \"5s\", \
+         \"300s\" or \"1h\" (1ms to 24h)",
         "WXGATE__SERVER__TRUSTED_PROXIES: server.trusted_proxies[1] = \"x\": expected a network such as \
          \"10.0.0.0/8\", or \"10.0.0.7/32\" for one address",
     ];

@@ -22,7 +22,11 @@ fn uncommented(example: &str) -> String {
 fn add_keys(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     found.insert(path.to_owned());
     match value {
-        Value::Table(table) => (table.iter()).for_each(|(key, inner)| add_keys(inner, &format!("{path}.{key}"), found)),
+        Value::Table(table) => {
+            for (key, inner) in table {
+                add_keys(inner, &format!("{path}.{key}"), found);
+            }
+        }
         Value::Array(list) => list.iter().for_each(|entry| add_keys(entry, path, found)),
         _ => {}
     }

@@ -246,11 +246,14 @@ fn masked_settings_show_no_secret() {
         [http_client]
         proxy = \"http://user:hunter2@proxy:3128\"
         [redis]
-        url = \"redis://user:hunter2@r\"
+        url = \"rediss://user:hunter2@r:1/2\"
         password = \"hunter2\"
         nodes = [\"[::1]:7\"]
+        [wechat]
+        media_timeout = \"1h 2s 30ms\"
         [image_store]
         backend = \"http\"
+        local = { public_base_url = \"https://a.cn/images/\" }
         http = { url = \"https://files.internal/up\", headers = { Authorization = \"Bearer hunter2\" } }
         s3 = { access_key_id = \"hunter2\", secret_access_key = \"hunter2\" }
         [auth]

@@ -53,7 +53,8 @@ impl Operation {
 
     /// True if it is a single command: once that has run, nothing else can be refused.
     pub(super) fn is_one_command(self) -> bool {
-        !self.commands().1.contains(',')
+        let (_, in_script) = self.commands();
+        !in_script.contains(',')
     }
 }
 

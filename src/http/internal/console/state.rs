@@ -63,9 +63,9 @@ impl Console {
         (cookie, page).into_response()
     }
 
-    /// Waits for a turn to explain a signature, which lasts until both are dropped; `None` if too many wait. There is one
-    /// turn at a time: each computes thousands of hashes on a blocking thread, and DNS look-ups and the local image store
-    /// need the same few threads.
+    /// Waits for a turn to explain a signature, which lasts until permit and guard are dropped; `None` if too many wait.
+    /// There is one turn at a time: each computes thousands of hashes on a blocking thread, and DNS look-ups and the local
+    /// image store need the same few threads.
     pub(super) async fn turn_to_explain(&self) -> Option<(OwnedSemaphorePermit, OwnedMutexGuard<()>)> {
         let place = Arc::clone(&self.explain_places).try_acquire_owned().ok()?;
         Some((place, Arc::clone(&self.explain_turn).lock_owned().await))

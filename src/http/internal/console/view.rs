@@ -66,6 +66,8 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many journal entries are read, divided among the accounts.
 const ENTRIES: usize = 20_000;
+/// Each account gets at least the first number of them, and at most the second.
+const SHARE: (usize, usize) = (50, 400);
 
 /// How many journals are read at once. More would keep Redis from other commands.
 const JOURNALS_AT_ONCE: usize = 16;
@@ -83,7 +85,7 @@ impl View {
     pub(super) async fn gather(console: &Console) -> Self {
         let (now, settings) = (SystemTime::now(), console.public.settings.load_full());
         let until = Instant::now() + STORE_TIMEOUT;
-        let share = (ENTRIES / settings.accounts.len().max(1)).clamp(50, 400);
+        let share = (ENTRIES / settings.accounts.len().max(1)).clamp(SHARE.0, SHARE.1);
         // Both are in the same order.
         let accounts = console.public.directory.all().zip(&settings.accounts);
         let accounts: Vec<_> = accounts

@@ -57,8 +57,10 @@ impl Answered {
 
     /// WeChat's rejection of the call's token, if the answer is one.
     pub(super) fn rejection(&self) -> Option<TokenRejection> {
-        let rejection = TokenRejection::in_answer(&self.headers, &self.head);
-        rejection.filter(|_| self.rest.is_none())
+        let may_be = self.rest.is_none() && begins_as_json(&self.head);
+        may_be
+            .then(|| TokenRejection::in_answer(&self.headers, &self.head))
+            .flatten()
     }
 
     pub(super) fn into_response(self) -> Response {

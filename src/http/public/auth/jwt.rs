@@ -53,7 +53,8 @@ impl JwtVerifier {
             return self.verify(token, key);
         }
         // Always present: `new` was given the same settings.
-        let published = (self.published.as_ref()).ok_or_else(|| refused("the token is not valid"))?;
+        let published = self.published.as_ref();
+        let published = published.ok_or_else(|| refused("the token is not valid"))?;
         let header = decode_header(token).map_err(|error| invalid(&error))?;
         // Otherwise anybody could make the gateway fetch keys.
         if !self.validation.algorithms.contains(&header.alg) {
