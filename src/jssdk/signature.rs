@@ -38,5 +38,8 @@ pub(super) fn hex_sha1<'a>(pieces: impl IntoIterator<Item = &'a str>) -> String 
     for piece in pieces {
         hash.update(piece);
     }
-    hex::encode(hash.finalize())
+    let mut digits = [0; 40];
+    // 20 bytes fill 40 digits exactly.
+    let _ = hex::encode_to_slice(hash.finalize(), &mut digits);
+    String::from_utf8(digits.to_vec()).unwrap_or_default()
 }
