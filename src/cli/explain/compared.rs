@@ -11,7 +11,8 @@ pub(super) fn as_text(comparison: &Comparison) -> String {
         Comparison::Same(url) => format!("The call asks for the page's own URL, byte for byte: {url}"),
         Comparison::Different(difference) => difference_as_text(difference),
     };
-    with_warning(text, comparison.warning())
+    let hint = comparison.on_ios().map(|hint| format!("\n{}", hint.en));
+    with_warning(text + &hint.unwrap_or_default(), comparison.warning())
 }
 
 fn difference_as_text(difference: &Difference) -> String {
@@ -74,6 +75,9 @@ pub(super) fn as_json(comparison: &Comparison) -> Value {
             "mistakes": mistakes_as_json(&difference.mistakes),
         }),
     };
+    if let Some(hint) = comparison.on_ios() {
+        found["hint"] = hint.en.into();
+    }
     if let Some(warning) = comparison.warning() {
         found["warning"] = warning.en.into();
     }

@@ -3,7 +3,7 @@
 use super::claim::{REQUEST_EXPECTED, URL_EXPECTED};
 use super::find_mistakes;
 use super::marked::{Marked, mark};
-use super::mistakes::{Mistake, SEND_THE_URL, cures};
+use super::mistakes::{Mistake, ON_IOS, SEND_THE_URL, cures};
 use super::urls::parts;
 use crate::jssdk::page_url::{PageUrl, QueryParams, UrlProblem};
 use crate::words::Words;
@@ -102,6 +102,19 @@ fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
 }
 
 impl Comparison {
+    /// What to know about iOS, if the two URLs may be of one single-page app.
+    pub fn on_ios(&self) -> Option<Words> {
+        match self {
+            Self::Same(_) => Some(ON_IOS),
+            Self::Different(difference) => {
+                let (signed, page) = (difference.signed.whole(), difference.page.whole());
+                let (signed, page) = (parts(&signed), parts(&page));
+                ((signed.scheme, signed.host) == (page.scheme, page.host)).then_some(ON_IOS)
+            }
+            Self::Refused(_) => None,
+        }
+    }
+
     /// Why WeChat will refuse the signature of the call's URL on any page.
     pub fn warning(&self) -> Option<Words> {
         let signed = match self {

@@ -157,7 +157,12 @@ mistakes! {
     "default_page", Change::Url(urls::other_index),
         "the directory's default page (index.html …) was added or left out", "多了或少了默认首页（index.html 等）", LEAVE_IT;
     "decoded", Change::Url(urls::decoded),
-        "the URL was decoded once too often", "URL 多解码了一次", LEAVE_IT;
+        "the URL was sent unencoded, or decoded once too often", "URL 没有编码就发送了，或多解码了一次",
+        Words {
+            en: "send encodeURIComponent(location.href.split('#')[0]); if the page does, something between page and gateway \
+                 decodes it: leave it as it is there",
+            zh: "发送 encodeURIComponent(location.href.split('#')[0])；如果页面已经这样做，则是页面与网关之间多解码了一次，请去掉",
+        };
     "escapes_rewritten", Change::Url(urls::escaped_otherwise),
         "the URL's escapes were changed: raw characters escaped, or %e4 for %E4",
         "转义写法变了：原始字符被转义，或 %E4 与 %e4 的大小写不同", LEAVE_IT;
@@ -272,6 +277,13 @@ fn other_nonce(signed: &Signed) -> Vec<Signed> {
     others.map(|nonce| signed.with(|signed| signed.nonce = nonce)).into()
 }
 
+/// Why the URL to sign may be another one than the page's.
+pub(super) const ON_IOS: Words = Words {
+    en: "on iOS, a single-page app is checked against its landing URL, the first one that was loaded, even after \
+         history.pushState: keep that URL, and sign it",
+    zh: "iOS 上的单页应用按入口 URL（首次加载的 URL）校验，history.pushState 不会改变它：保存这个 URL，并用它签名",
+};
+
 /// Other causes of `invalid signature` if the signature is right for its URL.
 pub const OTHER_CAUSES: [Words; 4] = [
     Words {
@@ -280,11 +292,7 @@ pub const OTHER_CAUSES: [Words; 4] = [
         zh: "实际打开的是另一个页面：微信校验的是当前打开的 URL。把这个 URL 与调用 wx.config 时的 location.href.split('#')[0] 逐字符比较；\
              分享会追加参数，登录会跳转",
     },
-    Words {
-        en: "on iOS, a single-page app is checked against its landing URL, the first one that was loaded, even after \
-             history.pushState: keep that URL, and sign it",
-        zh: "iOS 上的单页应用按入口 URL（首次加载的 URL）校验，history.pushState 不会改变它：保存这个 URL，并用它签名",
-    },
+    ON_IOS,
     Words {
         en: "wx.config was called with an appId, nonceStr or timestamp other than this answer's; nonceStr needs a capital S",
         zh: "wx.config 使用的 appId、nonceStr 或 timestamp 与这次返回的不一致；注意 nonceStr 的 S 是大写",
@@ -298,7 +306,8 @@ pub const OTHER_CAUSES: [Words; 4] = [
 ];
 
 /// Causes that remain if no known mistake fits.
-pub const REMAINING_CAUSES: [Words; 3] = [
+pub const REMAINING_CAUSES: [Words; 4] = [
+    ON_IOS,
     Words {
         en: "a different ticket was used: another account's, one replaced since, or one of type wx_card",
         zh: "使用了其他 ticket：属于其他公众号、此后已被更换，或类型是 wx_card",

@@ -164,6 +164,7 @@ fn answer(found: &ExplainAnswer, loc: Localizer) -> Markup {
 
 /// A signing call's URL compared with the page's.
 fn compared(comparison: &Comparison, loc: Localizer) -> Markup {
+    let on_ios = html! { @if let Some(hint) = comparison.on_ios() { p { (loc.text(hint)) } } };
     match comparison {
         Comparison::Refused(problem) => {
             let more = html! {
@@ -173,7 +174,7 @@ fn compared(comparison: &Comparison, loc: Localizer) -> Markup {
             banner("bad", text::REQUEST_REFUSED, &more, loc)
         }
         Comparison::Same(url) => {
-            let more = html! { (warning(comparison.warning(), loc)) p { code { (url) } } };
+            let more = html! { (warning(comparison.warning(), loc)) p { code { (url) } } (on_ios) };
             banner("good", text::REQUEST_SAME, &more, loc)
         }
         Comparison::Different(difference) => {
@@ -184,6 +185,7 @@ fn compared(comparison: &Comparison, loc: Localizer) -> Markup {
                 (list(difference.mistakes.iter().map(|mistake| mistake.what), loc))
                 p { strong { (loc.text(text::WHAT_TO_DO)) } }
                 (list(difference.cures(), loc))
+                (on_ios)
                 dl {
                     (marked(text::REQUEST_SIGNED, &difference.signed, loc))
                     (marked(text::REQUEST_PAGE, &difference.page, loc))
