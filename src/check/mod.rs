@@ -15,6 +15,7 @@ mod wechat;
 pub use credential_probe::CredentialProbe;
 pub use report::{CheckState, Finding, Report, name_some};
 
+use crate::http_client;
 use crate::settings::{Backend, Problem, Problems, Settings};
 
 /// How many accounts are checked at once.
@@ -59,6 +60,8 @@ fn about_settings(settings: &Settings) -> Vec<Finding> {
         "settings",
         format!("well-formed: {accounts}, credentials in {backend}"),
     )];
+    let proxy = http_client::proxy_notice(&settings.http_client);
+    findings.extend(proxy.map(|notice| Finding::ok("proxy", notice)));
     let tls = settings.resolved.internal_tls.as_ref();
     let validity = tls.and_then(|files| files.validity_warning(&files.read()));
     let warnings = settings.warnings().into_iter().chain(validity);

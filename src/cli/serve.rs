@@ -57,7 +57,7 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
     raise_open_files();
     let stop = stop_on_signal()?;
     let base_path = parts.settings.server.base_path.clone();
-    let proxy = http_client::proxy_named_by(&parts.settings.http_client);
+    let proxy = http_client::proxy_notice(&parts.settings.http_client);
     let app = App::build(parts).await;
     let app = app.map_err(|error| match error {
         StartError::Setting(_) => CommandFailure::Settings(error.to_string()),
@@ -67,10 +67,8 @@ async fn serve(parts: AppParts, sandbox: Option<LocalSandbox>, traces: Option<Tr
     let address = app
         .public_address()
         .map_err(|error| CommandFailure::Running(error.to_string()))?;
-    if let Some(name) = proxy {
-        tracing::info!(
-            "outgoing HTTP connections go through the proxy of {name}, except to hosts in http_client.no_proxy or NO_PROXY"
-        );
+    if let Some(notice) = proxy {
+        tracing::info!("{notice}");
     }
     let internal = app.internal_address().map(tracing::field::display);
     tracing::info!(public = %address, internal, "wxgate {} serves", env!("CARGO_PKG_VERSION"));

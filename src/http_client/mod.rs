@@ -109,8 +109,8 @@ fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, UnusableSettin
     }
 }
 
-/// What names a proxy for outgoing connections: the setting, or environment variables.
-pub(crate) fn proxy_named_by(settings: &settings::HttpClient) -> Option<String> {
+/// Says that a proxy is used for outgoing connections, and what names it: the setting, or environment variables.
+pub(crate) fn proxy_notice(settings: &settings::HttpClient) -> Option<String> {
     let names: Vec<_> = match &settings.proxy {
         HttpProxy::Never => Vec::new(),
         HttpProxy::Through(_) => vec![PROXY],
@@ -119,7 +119,10 @@ pub(crate) fn proxy_named_by(settings: &settings::HttpClient) -> Option<String> 
             names.filter(|name| variable(name).is_some()).collect()
         }
     };
-    (!names.is_empty()).then(|| names.join(", "))
+    let names = Some(names.join(", ")).filter(|names| !names.is_empty())?;
+    Some(format!(
+        "outgoing HTTP connections go through the proxy of {names}, except to hosts in http_client.no_proxy or NO_PROXY"
+    ))
 }
 
 /// The proxies named by the environment. One that can't be used is an error: otherwise, calls that must go through a

@@ -193,7 +193,10 @@ async fn upload_service_is_reached_beside_the_proxy() {
     let names = ["http_client.proxy", "HTTPS_PROXY, HTTP_PROXY", "ALL_PROXY"];
     for (before, (builder, name)) in [set, environment, both].into_iter().zip(names).enumerate() {
         let gateway = GatewayProcess::start(&builder, &weixin.wechat).await;
-        assert_eq!(gateway.logged(&format!("through the proxy of {name}, except")).len(), 1);
+        let notice = format!("through the proxy of {name}, except");
+        assert_eq!(gateway.logged(&notice).len(), 1);
+        let checked = builder.run(&weixin.wechat, &["check"]).await;
+        assert!(checked.out.contains(&notice), "{checked:?}");
         assert_all_works(&gateway).await;
         assert_eq!(service.headers().len(), before + 1);
         assert_no_password(&gateway.log().join("\n"));

@@ -19,10 +19,15 @@ pub(super) fn read<'s>(schema: &'s Schema, variables: &[(String, String)]) -> Re
             "WXGATE_APP_ID" => "ACCOUNTS__0__APP_ID",
             "WXGATE_APP_SECRET" => "ACCOUNTS__0__APP_SECRET",
             "WXGATE_APP_SECRET_FILE" => "ACCOUNTS__0__APP_SECRET_FILE",
-            other => match other.strip_prefix(PREFIX) {
-                Some(keys) => keys,
-                None => continue,
-            },
+            other => {
+                let Some(keys) = other.strip_prefix(PREFIX) else {
+                    let place = Source::Variable(name, text).place(0);
+                    let problem = meant(schema, name).map(|problem| Problem::new(Some(place), "", problem));
+                    reader.problems.extend(problem);
+                    continue;
+                };
+                keys
+            }
         };
         let variable = Source::Variable(name, text);
         if let Some(target) = find(&mut reader, &variable, keys) {
@@ -30,6 +35,16 @@ pub(super) fn read<'s>(schema: &'s Schema, variables: &[(String, String)]) -> Re
         }
     }
     reader
+}
+
+/// What is wrong with `WXGATE_SERVER__LISTEN`, which would have no effect.
+fn meant(schema: &Schema, name: &str) -> Option<String> {
+    let keys = name.strip_prefix("WXGATE_")?;
+    let (section, _) = keys.split_once("__")?;
+    schema.root().key(&section.to_lowercase())?;
+    Some(format!(
+        "names of settings begin with {PREFIX}; did you mean {PREFIX}{keys}?"
+    ))
 }
 
 fn find<'s>(reader: &mut Reader<'s>, variable: &Source<'_>, keys: &str) -> Option<Target<'s>> {
