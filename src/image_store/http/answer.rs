@@ -67,7 +67,10 @@ impl StoreAnswer {
                 ("body".to_owned(), text.map(Value::from))
             }
             UrlPlace::Json(pointer) => {
-                let not_json = |_| StoreFailure::Refused("its answer is not JSON".to_owned());
+                let not_json = |_| {
+                    let hint = "if it is the URL as plain text, set image_store.http.url_pointer = \"body\"";
+                    StoreFailure::Refused(format!("its answer is not JSON; {hint}"))
+                };
                 let json: Value = serde_json::from_slice(self.body()?).map_err(not_json)?;
                 let success = &settings.success_pointer;
                 let value = json.pointer(success.as_str());
