@@ -115,9 +115,9 @@ impl<'s> Reader<'s> {
     }
 
     /// Merges what `later` has read over what this one has read. A problem with a secret file does not count if
-    /// `later` gives the secret.
+    /// `later` gives the secret, or another file for it.
     pub(super) fn merge(&mut self, later: Self) {
-        let is_replaced = |path: &&KeyPath| later.layer.has(path);
+        let is_replaced = |path: &&KeyPath| later.layer.has(path) || later.failed.contains(path);
         let replaced: Vec<_> = self.failed.iter().filter(is_replaced).cloned().collect();
         for path in replaced {
             let file = secret_file_key(&path);

@@ -104,6 +104,15 @@ fn secret_file_of_an_earlier_layer_is_not_missed() {
         problems.len() == 1 && problems[0].contains("auth.api_keys"),
         "{problems:?}"
     );
+
+    // Only the file that counts is missed.
+    let env = [
+        env[0],
+        ("WXGATE__REDIS__PASSWORD_FILE", "/missing"),
+        ("WXGATE__AUTH__API_KEYS", "x"),
+    ];
+    let problems = file.load(&env).unwrap_err();
+    assert!(problems.len() == 1 && problems[0].contains("/missing"), "{problems:?}");
 }
 
 #[test]
