@@ -1,12 +1,13 @@
-//! A machine that was suspended for longer than tokens and tickets live.
+//! Clocks that jump: a machine that was suspended for longer than tokens and tickets live, a wall clock that is corrected.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
 use crate::support::{
-    Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, always, compile_preloaded, ticket_key, token_key,
+    Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, always, compile_preloaded, fake_clock,
+    ticket_key, token_key, until,
 };
 
 /// The settings of `builder`, for a process whose clocks jump once `folder/suspended` exists.
@@ -72,4 +73,32 @@ async fn suspended_machine_without_redis_serves_nothing_that_has_ended() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let gateway = GatewayProcess::start(&suspendable(Gateway::builder(), folder.path()), &wechat).await;
     assert_nothing_outlives_a_suspension(&gateway, folder.path(), None).await;
+}
+
+/// Alerts compare this metric with Prometheus' clock.
+#[tokio::test]
+async fn expiry_metric_follows_a_corrected_wall_clock() {
+    let clock = tempfile::NamedTempFile::new().unwrap();
+    let set_clock = |seconds: i64| std::fs::write(clock.path(), format!("{seconds:+}s")).unwrap();
+    set_clock(-7200);
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder()
+        .set("credentials.adopt_interval", "100ms")
+        .variable("LD_PRELOAD", fake_clock())
+        .variable("FAKETIME_TIMESTAMP_FILE", clock.path().display())
+        .variable("FAKETIME_CACHE_DURATION", 1)
+        .variable("DONT_FAKE_MONOTONIC", 1);
+    let gateway = GatewayProcess::start(&builder, &wechat).await;
+    gateway.until_it_says("ready").await;
+    let app_id = wechat.account().app_id;
+    let left = async |kind: &str| {
+        let labels = format!("app_id=\"{app_id}\",kind=\"{kind}\"");
+        let metric = format!("wxgate_credential_expiry_timestamp_seconds{{{labels}}}");
+        gateway.metric(&metric).await - SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+    };
+    assert!(left("access_token").await < 60.0);
+    set_clock(0);
+    for kind in ["access_token", "jsapi_ticket"] {
+        until("the metric is right", async || left(kind).await > 7000.0).await;
+    }
 }

@@ -113,12 +113,3 @@ impl Replica {
         self.logs.lock().unwrap().append(&mut process.take_log());
     }
 }
-
-/// The library that gives a process a wall clock of its own.
-pub fn fake_clock() -> String {
-    let found = ["x86_64", "aarch64"]
-        .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"))
-        .into_iter()
-        .find(|path| std::path::Path::new(path).exists());
-    found.expect("libfaketime is not installed: run scripts/test, which installs what the tests need")
-}

@@ -8,11 +8,11 @@ use tokio::time::{Instant, sleep};
 use wxgate::sandbox::{Api, SandboxAccount, SandboxConfig};
 
 use crate::pictures::{self, Service, Sum};
-use crate::replica::{self, Replica};
+use crate::replica::Replica;
 use crate::store_proxy::StoreProxy;
 use crate::support::{
     Caller, Gateway, GatewayBuilder, GatewayProcess, RedisServer, S3Server, SandboxHost, Sentinel, Tls, account,
-    compile_preloaded,
+    compile_preloaded, fake_clock,
 };
 
 pub const GATEWAYS: usize = 3;
@@ -136,10 +136,7 @@ impl World {
         let Caller { address, internal, .. } = &replica.caller;
         let classic = self.account(CLASSIC);
         builder
-            .variable(
-                "LD_PRELOAD",
-                format!("{}:{}", replica::fake_clock(), self.resolver.display()),
-            )
+            .variable("LD_PRELOAD", format!("{}:{}", fake_clock(), self.resolver.display()))
             .variable("NAMES", self.names.0.path().display())
             .variable("FAKETIME_TIMESTAMP_FILE", replica.clock.path().display())
             .variable("FAKETIME_CACHE_DURATION", 1)

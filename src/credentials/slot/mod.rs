@@ -287,6 +287,17 @@ impl Slot {
         }
     }
 
+    /// Updates the metric of the expiry: it is a time of the wall clock, which may have been set since.
+    pub(crate) fn report_expiry(&self) {
+        if let Some(held) = self.held() {
+            self.reports.expires_in(self.kind, held.remaining());
+            if self.held().is_none() {
+                // Another thread has emptied the cell meanwhile.
+                self.reports.expires_in(self.kind, Duration::ZERO);
+            }
+        }
+    }
+
     /// Empties the cell if it holds `value`; a newer one stays.
     fn clear_if_still(&self, value: &Secret) {
         let held = self.held().filter(|held| held.value == *value);

@@ -33,7 +33,7 @@ pub use forward_proxy::{ForwardProxy, proxy_password_forms};
 pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account, accounts};
 pub use image_service::ImageService;
 pub use nginx::NginxProcess;
-pub use process::{GatewayProcess, compile_preloaded};
+pub use process::{GatewayProcess, compile_preloaded, fake_clock};
 pub use proxy::{Lost, Proxy};
 pub use raw::{Raw, RawAnswer};
 pub use redis::{RedisServer, connection, free_address};
