@@ -31,8 +31,7 @@ impl CheckState {
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it is about: `settings`, `js_domains`, `redis`, `wechat`, `clock`, `account`, `image_store`,
-    /// `auth`.
+    /// What it is about: `settings`, `js_domains`, `proxy`, `redis`, `wechat`, `clock`, `account`, `image_store`, `auth`.
     pub check: &'static str,
     /// The account, if it concerns one.
     #[serde(skip_serializing_if = "Option::is_none")]

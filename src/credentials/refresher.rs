@@ -76,12 +76,12 @@ async fn tick(account: &AccountCredentials) {
 }
 
 async fn sync_with_store(account: &AccountCredentials) {
-    account.token.slot.report_expiry();
+    account.token.slot.report_end();
     if let Some(other) = account.token.slot.sync_with_store().await {
         account.probe.compare_with(other);
     }
     for ticket in account.kept_tickets() {
-        ticket.slot.report_expiry();
+        ticket.slot.report_end();
         ticket.slot.sync_with_store().await;
     }
 }

@@ -11,6 +11,7 @@ use prometheus::{
 use super::credential::{Credential, Kind, Trigger, Unavailable};
 use super::journal::{Event, Journal, JournalEntry};
 use crate::account::AppId;
+use crate::clock::Moment;
 use crate::wechat::CallError;
 
 /// The `wxgate_credential_…` metrics and `wxgate_token_calls_today`.
@@ -178,13 +179,14 @@ impl Reports {
             .inc();
     }
 
-    /// The credential in use expires in `remaining`.
-    pub(super) fn expires_in(&self, kind: Kind, remaining: Duration) {
+    /// The credential in use expires at `end`, or was dropped then.
+    pub(super) fn expires_at(&self, kind: Kind, end: Moment) {
         if kind == Kind::CardTicket {
             // It may expire if no client asks for it, so it must not trigger an alert.
             return;
         }
-        let expires_at = SystemTime::now() + remaining;
+        let remaining = end.saturating_duration_since(Moment::now());
+        let expires_at = SystemTime::now() + remaining - end.elapsed();
         let seconds = expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         self.metrics
             .expiry

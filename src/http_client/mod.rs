@@ -99,7 +99,7 @@ fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, UnusableSettin
         }
         HttpProxy::Environment => {
             let exceptions = variable("NO_PROXY").unwrap_or_default();
-            let mut hosts: Vec<&str> = exceptions.split(',').map(|entry| host_of(entry.trim())).collect();
+            let mut hosts = hosts_of(&exceptions);
             if hosts.contains(&"*") {
                 return Ok(Vec::new());
             }
@@ -109,19 +109,28 @@ fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, UnusableSettin
     }
 }
 
-/// Says that a proxy is used for outgoing connections, and what names it: the setting, or environment variables.
+/// Says which outgoing connections go through which proxy, if there is one.
 pub(crate) fn proxy_notice(settings: &settings::HttpClient) -> Option<String> {
-    let names: Vec<_> = match &settings.proxy {
-        HttpProxy::Never => Vec::new(),
-        HttpProxy::Through(_) => vec![PROXY],
+    let (urls, names, exceptions) = match &settings.proxy {
+        HttpProxy::Never => return None,
+        HttpProxy::Through(_) => ("all", PROXY.to_owned(), "http_client.no_proxy"),
         HttpProxy::Environment => {
+            if variable("NO_PROXY").is_some_and(|hosts| hosts_of(&hosts).contains(&"*")) {
+                return None;
+            }
             let names = PROXY_VARIABLES.into_iter().map(|(name, _)| name);
-            names.filter(|name| variable(name).is_some()).collect()
+            let names: Vec<_> = names.filter(|name| variable(name).is_some()).collect();
+            let urls = match names[..] {
+                [] => return None,
+                ["HTTPS_PROXY"] => "https://",
+                ["HTTP_PROXY"] => "http://",
+                _ => "all",
+            };
+            (urls, names.join(", "), "http_client.no_proxy or NO_PROXY")
         }
     };
-    let names = Some(names.join(", ")).filter(|names| !names.is_empty())?;
     Some(format!(
-        "outgoing HTTP connections go through the proxy of {names}, except to hosts in http_client.no_proxy or NO_PROXY"
+        "connections to {urls} URLs go through the proxy of {names}, except to hosts in {exceptions}"
     ))
 }
 
@@ -155,6 +164,11 @@ fn usable_proxy(text: &str) -> Option<Url> {
     // The client parses it again, as an `http::Uri`.
     let is_usable = PROXY_SCHEMES.contains(&url.scheme()) && http::Uri::try_from(url.as_str()).is_ok();
     is_usable.then_some(url)
+}
+
+/// The hosts in a `NO_PROXY`.
+fn hosts_of(exceptions: &str) -> Vec<&str> {
+    exceptions.split(',').map(|entry| host_of(entry.trim())).collect()
 }
 
 /// The host of an entry of `NO_PROXY`, in the form that [`NoProxy`] takes. A port is removed: the host is then reached

@@ -67,8 +67,6 @@ async fn upload_form_has_the_documented_layout() {
 #[tokio::test]
 async fn answer_without_success_is_a_refusal_with_its_reason() {
     let service = UploadService::start().await;
-    let not_json =
-        "its answer is not JSON; if it is the URL as plain text, set image_store.http.url_pointer = \"body\"";
     for (answer, why) in [
         (
             "refused",
@@ -81,9 +79,13 @@ async fn answer_without_success_is_a_refusal_with_its_reason() {
         ("blank", "its answer has a blank string at /data, not a URL"),
         ("null", "its answer has null at /data, not a URL"),
         ("object", "its answer has an object at /data, not a URL"),
-        ("empty", not_json),
-        ("html", not_json),
-        ("cut-off", not_json),
+        ("empty", "its answer is not JSON"),
+        ("html", "its answer is not JSON"),
+        (
+            "text",
+            "its answer is not JSON; for plain text, set image_store.http.url_pointer = \"body\"",
+        ),
+        ("cut-off", "its answer is not JSON"),
         ("endless", "its answer is longer than 65536 bytes"),
         ("redirect", "it answered with HTTP status 307 Temporary Redirect"),
         ("see-other", "it answered with HTTP status 303 See Other"),

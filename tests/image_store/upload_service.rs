@@ -169,6 +169,7 @@ async fn misbehave(axum::extract::Path(which): axum::extract::Path<String>, body
         "null" => json(r#"{"code":0,"data":null}"#),
         "object" => json(r#"{"code":0,"data":{"url":"https://img.example.com/a.jpg"}}"#),
         "empty" => json(""),
+        "text" => "https://img.example.com/a.jpg\n".into_response(),
         "html" => "<html>It works!</html>".into_response(),
         "cut-off" => json(r#"{"code":0,"data":"https://img.exam"#),
         "endless" => Body::from_stream(futures_util::stream::repeat_with(|| {

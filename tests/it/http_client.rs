@@ -190,10 +190,14 @@ async fn upload_service_is_reached_beside_the_proxy() {
         .set("http_client.no_proxy", "127.0.0.1")
         .variable("ALL_PROXY", proxy.url())
         .variable("NO_PROXY", "elsewhere.test");
-    let names = ["http_client.proxy", "HTTPS_PROXY, HTTP_PROXY", "ALL_PROXY"];
-    for (before, (builder, name)) in [set, environment, both].into_iter().zip(names).enumerate() {
+    let notices = [
+        "all URLs go through the proxy of http_client.proxy, except to hosts in http_client.no_proxy",
+        "all URLs go through the proxy of HTTPS_PROXY, HTTP_PROXY, except to hosts in http_client.no_proxy or NO_PROXY",
+        "all URLs go through the proxy of ALL_PROXY, except to hosts in http_client.no_proxy or NO_PROXY",
+    ];
+    for (before, (builder, notice)) in [set, environment, both].into_iter().zip(notices).enumerate() {
         let gateway = GatewayProcess::start(&builder, &weixin.wechat).await;
-        let notice = format!("through the proxy of {name}, except");
+        let notice = format!("connections to {notice}");
         assert_eq!(gateway.logged(&notice).len(), 1);
         let checked = builder.run(&weixin.wechat, &["check"]).await;
         assert!(checked.out.contains(&notice), "{checked:?}");
@@ -209,12 +213,22 @@ async fn no_proxy_of_the_environment_counts_only_with_its_proxy() {
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
     let name = wechat.address.to_string();
     let proxy = ForwardProxy::start(&[(&name, wechat.address)]).await;
-    for (proxy_setting, exceptions, asked) in [
-        ("none".to_owned(), "127.0.0.1", false),
-        (String::new(), "127.0.0.1", false),
-        (String::new(), "*", false),
-        (String::new(), name.as_str(), false),
-        (proxy.url(), "127.0.0.1", true),
+    for (proxy_setting, exceptions, notice, asked) in [
+        ("none".to_owned(), "127.0.0.1", "", false),
+        (
+            String::new(),
+            "127.0.0.1",
+            "connections to http:// URLs go through",
+            false,
+        ),
+        (String::new(), "*", "", false),
+        (
+            String::new(),
+            name.as_str(),
+            "connections to http:// URLs go through",
+            false,
+        ),
+        (proxy.url(), "127.0.0.1", "connections to all URLs go through", true),
     ] {
         let builder = patient()
             .variable("NO_PROXY", exceptions)
@@ -223,6 +237,8 @@ async fn no_proxy_of_the_environment_counts_only_with_its_proxy() {
             .set("http_client.proxy", proxy_setting);
         let check = builder.run(&wechat, &["check"]).await;
         assert_eq!(check.code, 0, "{check:?}");
+        assert_eq!(check.out.contains("URLs go through"), !notice.is_empty(), "{check:?}");
+        assert!(check.out.contains(notice), "{check:?}");
         assert_eq!(!proxy.asked().is_empty(), asked, "{exceptions}");
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Slot {
     replaced: Mutex<Option<Secret>>,
     policy: Policy,
     reports: Reports,
+    /// When the last credential in use expires, or when it was dropped.
+    end: Mutex<Option<Moment>>,
     /// For the token: the call whose answer may have been lost. Once a token obtained after that call is adopted, this
     /// replica need not repeat it.
     unanswered: Option<Arc<UnansweredCall>>,
@@ -55,6 +57,7 @@ impl Slot {
             replaced: Mutex::default(),
             policy: parameters.policy.clone(),
             reports: parameters.reports.clone(),
+            end: Mutex::default(),
             unanswered,
         }
     }
@@ -275,7 +278,7 @@ impl Slot {
     /// Notes that `credential` replaced `before` in the cell. Empties the cell if `credential` has been rejected in the
     /// meantime.
     fn note_use(&self, before: Option<Arc<Credential>>, credential: &Arc<Credential>) {
-        self.reports.expires_in(self.kind, credential.remaining());
+        self.note_end(credential.expires_at);
         if let Some(before) = before.filter(|before| before.value != credential.value) {
             self.history.retire(before, EndOfUse::Superseded);
         }
@@ -287,14 +290,16 @@ impl Slot {
         }
     }
 
-    /// Updates the metric of the expiry: it is a time of the wall clock, which may have been set since.
-    pub(crate) fn report_expiry(&self) {
-        if let Some(held) = self.held() {
-            self.reports.expires_in(self.kind, held.remaining());
-            if self.held().is_none() {
-                // Another thread has emptied the cell meanwhile.
-                self.reports.expires_in(self.kind, Duration::ZERO);
-            }
+    fn note_end(&self, end: Moment) {
+        *self.end.lock() = Some(end);
+        self.report_end();
+    }
+
+    /// Updates the metric of the expiry. It is a time of the wall clock, which may have been set since the last report.
+    pub(crate) fn report_end(&self) {
+        let end = self.end.lock();
+        if let Some(end) = *end {
+            self.reports.expires_at(self.kind, end);
         }
     }
 
@@ -303,7 +308,7 @@ impl Slot {
         let held = self.held().filter(|held| held.value == *value);
         if held.is_some() && self.swap_if_still(held.as_ref(), None) {
             // It is no longer in use, whatever its expiry: alerts watch this metric.
-            self.reports.expires_in(self.kind, Duration::ZERO);
+            self.note_end(Moment::now());
         }
     }
 

@@ -67,11 +67,15 @@ impl StoreAnswer {
                 ("body".to_owned(), text.map(Value::from))
             }
             UrlPlace::Json(pointer) => {
-                let not_json = |_| {
-                    let hint = "if it is the URL as plain text, set image_store.http.url_pointer = \"body\"";
-                    StoreFailure::Refused(format!("its answer is not JSON; {hint}"))
+                let body = self.body()?;
+                let text = std::str::from_utf8(body).unwrap_or_default().trim();
+                let hint = if public_url(text, None).is_some() {
+                    "; for plain text, set image_store.http.url_pointer = \"body\""
+                } else {
+                    ""
                 };
-                let json: Value = serde_json::from_slice(self.body()?).map_err(not_json)?;
+                let not_json = |_| StoreFailure::Refused(format!("its answer is not JSON{hint}"));
+                let json: Value = serde_json::from_slice(body).map_err(not_json)?;
                 let success = &settings.success_pointer;
                 let value = json.pointer(success.as_str());
                 let is_success = |value| is_same_scalar(&settings.success_value, value);

@@ -104,15 +104,16 @@ fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
 impl Comparison {
     /// What to know about iOS, if the two URLs may be of one single-page app.
     pub fn on_ios(&self) -> Option<Words> {
-        match self {
-            Self::Same(_) => Some(ON_IOS),
+        let may_be_app = match self {
+            Self::Same(_) => true,
             Self::Different(difference) => {
                 let (signed, page) = (difference.signed.whole(), difference.page.whole());
                 let (signed, page) = (parts(&signed), parts(&page));
-                ((signed.scheme, signed.host) == (page.scheme, page.host)).then_some(ON_IOS)
+                (signed.scheme, signed.host) == (page.scheme, page.host) && difference.cures() == [SEND_THE_URL]
             }
-            Self::Refused(_) => None,
-        }
+            Self::Refused(_) => false,
+        };
+        may_be_app.then_some(ON_IOS)
     }
 
     /// Why WeChat will refuse the signature of the call's URL on any page.

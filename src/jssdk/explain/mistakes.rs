@@ -159,9 +159,9 @@ mistakes! {
     "decoded", Change::Url(urls::decoded),
         "the URL was sent unencoded, or decoded once too often", "URL 没有编码就发送了，或多解码了一次",
         Words {
-            en: "send encodeURIComponent(location.href.split('#')[0]); if the page does, something between page and gateway \
-                 decodes it: leave it as it is there",
-            zh: "发送 encodeURIComponent(location.href.split('#')[0])；如果页面已经这样做，则是页面与网关之间多解码了一次，请去掉",
+            en: "send encodeURIComponent(location.href.split('#')[0]); if the page already does, something between page and \
+                 gateway decodes the URL once more: remove that decoding",
+            zh: "发送 encodeURIComponent(location.href.split('#')[0])；如果页面已经这样做，则是页面与网关之间多解码了一次：去掉这次解码",
         };
     "escapes_rewritten", Change::Url(urls::escaped_otherwise),
         "the URL's escapes were changed: raw characters escaped, or %e4 for %E4",
@@ -307,7 +307,10 @@ pub const OTHER_CAUSES: [Words; 4] = [
 
 /// Causes that remain if no known mistake fits.
 pub const REMAINING_CAUSES: [Words; 4] = [
-    ON_IOS,
+    Words {
+        en: "on iOS, a single-page app's landing URL was signed, as it has to be: give that URL instead of the open page's",
+        zh: "iOS 上的单页应用签的是入口 URL（本应如此）：请改填入口 URL，而不是当前页面的 URL",
+    },
     Words {
         en: "a different ticket was used: another account's, one replaced since, or one of type wx_card",
         zh: "使用了其他 ticket：属于其他公众号、此后已被更换，或类型是 wx_card",

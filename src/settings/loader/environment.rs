@@ -42,6 +42,7 @@ fn meant(schema: &Schema, name: &str) -> Option<String> {
     let keys = name.strip_prefix("WXGATE_")?;
     let (section, _) = keys.split_once("__")?;
     schema.root().key(&section.to_lowercase())?;
+    let keys = keys.escape_debug();
     Some(format!(
         "names of settings begin with {PREFIX}; did you mean {PREFIX}{keys}?"
     ))

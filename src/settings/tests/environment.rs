@@ -136,13 +136,13 @@ fn unknown_variables_are_refused() {
         ("WXGATE__REDIS__PASSWRD_FILE", "a secret"),
         ("WXGATE__IMAGE_STORE__HTTP__HEADERS_FILE", "a secret"),
         ("WXGATE__", "a secret"),
-        ("WXGATE_REDIS__PASSWORD", "a secret"),
+        ("WXGATE_REDIS__PASSWORD\n", "a secret"),
         // As Kubernetes names them for services called wxgate and wxgate-internal.
         ("WXGATE_PORT", "tcp://10.0.0.1:80"),
         ("WXGATE_INTERNAL_SERVICE_HOST", "10.0.0.2"),
     ]);
     let expected = [
-        "WXGATE_REDIS__PASSWORD: names of settings begin with WXGATE__; did you mean WXGATE__REDIS__PASSWORD?",
+        "WXGATE_REDIS__PASSWORD\\n: names of settings begin with WXGATE__; did you mean WXGATE__REDIS__PASSWORD\\n?",
         "WXGATE__: \"\": unknown key",
         "WXGATE__ACCOUNTS__FIRST__APP_ID: accounts.first: unknown key",
         "WXGATE__APP_SECRET: app_secret: unknown key; did you mean WXGATE__ACCOUNTS__0__APP_SECRET?",

@@ -20,9 +20,9 @@ pub(super) fn refusal(operation: Operation, key: &str, error: &RedisError) -> St
         if error.kind() == ErrorKind::Io {
             let message = format!("the connection broke during {command}: {}", root_cause(error));
             let cure = format!(
-                "check that Redis is up, does not require TLS (rediss://), and has fewer connections than its maxclients; \
-                 if so and this persists, a proxy in front probably closes the connection because it does not support \
-                 {command}"
+                "check that Redis is up and has fewer connections than its maxclients, and that redis.url begins with \
+                 rediss:// if it requires TLS; if so and this persists, a proxy in front probably closes the connection \
+                 because it does not support {command}"
             );
             return StoreError::new(StoreFault::Unreachable, message, cure);
         }

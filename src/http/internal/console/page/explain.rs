@@ -164,7 +164,7 @@ fn answer(found: &ExplainAnswer, loc: Localizer) -> Markup {
 
 /// A signing call's URL compared with the page's.
 fn compared(comparison: &Comparison, loc: Localizer) -> Markup {
-    let on_ios = html! { @if let Some(hint) = comparison.on_ios() { p { (loc.text(hint)) } } };
+    let on_ios = html! { @if let Some(hint) = comparison.on_ios() { (list([hint], loc)) } };
     match comparison {
         Comparison::Refused(problem) => {
             let more = html! {
