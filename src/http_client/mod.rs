@@ -113,7 +113,7 @@ fn proxies(settings: &settings::HttpClient) -> Result<Vec<Proxy>, UnusableSettin
 pub(crate) fn proxy_notice(settings: &settings::HttpClient) -> Option<String> {
     let (urls, names, exceptions) = match &settings.proxy {
         HttpProxy::Never => return None,
-        HttpProxy::Through(_) => ("all", PROXY.to_owned(), "http_client.no_proxy"),
+        HttpProxy::Through(_) => ("http:// and https://", PROXY.to_owned(), "http_client.no_proxy"),
         HttpProxy::Environment => {
             if variable("NO_PROXY").is_some_and(|hosts| hosts_of(&hosts).contains(&"*")) {
                 return None;
@@ -124,7 +124,7 @@ pub(crate) fn proxy_notice(settings: &settings::HttpClient) -> Option<String> {
                 [] => return None,
                 ["HTTPS_PROXY"] => "https://",
                 ["HTTP_PROXY"] => "http://",
-                _ => "all",
+                _ => "http:// and https://",
             };
             (urls, names.join(", "), "http_client.no_proxy or NO_PROXY")
         }

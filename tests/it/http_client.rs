@@ -191,9 +191,9 @@ async fn upload_service_is_reached_beside_the_proxy() {
         .variable("ALL_PROXY", proxy.url())
         .variable("NO_PROXY", "elsewhere.test");
     let notices = [
-        "all URLs go through the proxy of http_client.proxy, except to hosts in http_client.no_proxy",
-        "all URLs go through the proxy of HTTPS_PROXY, HTTP_PROXY, except to hosts in http_client.no_proxy or NO_PROXY",
-        "all URLs go through the proxy of ALL_PROXY, except to hosts in http_client.no_proxy or NO_PROXY",
+        "http:// and https:// URLs go through the proxy of http_client.proxy, except to hosts in http_client.no_proxy",
+        "http:// and https:// URLs go through the proxy of HTTPS_PROXY, HTTP_PROXY, except to hosts in http_client.no_proxy or NO_PROXY",
+        "http:// and https:// URLs go through the proxy of ALL_PROXY, except to hosts in http_client.no_proxy or NO_PROXY",
     ];
     for (before, (builder, notice)) in [set, environment, both].into_iter().zip(notices).enumerate() {
         let gateway = GatewayProcess::start(&builder, &weixin.wechat).await;
@@ -228,7 +228,12 @@ async fn no_proxy_of_the_environment_counts_only_with_its_proxy() {
             "connections to http:// URLs go through",
             false,
         ),
-        (proxy.url(), "127.0.0.1", "connections to all URLs go through", true),
+        (
+            proxy.url(),
+            "127.0.0.1",
+            "connections to http:// and https:// URLs go through",
+            true,
+        ),
     ] {
         let builder = patient()
             .variable("NO_PROXY", exceptions)

@@ -11,7 +11,7 @@ pub(super) fn as_text(comparison: &Comparison) -> String {
         Comparison::Same(url) => format!("The call asks for the page's own URL, byte for byte: {url}"),
         Comparison::Different(difference) => difference_as_text(difference),
     };
-    let hint = comparison.on_ios().map(|hint| format!("\nbut {}", hint.en));
+    let hint = comparison.on_ios().map(|hint| format!("\n{}", hint.en));
     with_warning(text + &hint.unwrap_or_default(), comparison.warning())
 }
 

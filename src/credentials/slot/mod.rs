@@ -278,7 +278,7 @@ impl Slot {
     /// Notes that `credential` replaced `before` in the cell. Empties the cell if `credential` has been rejected in the
     /// meantime.
     fn note_use(&self, before: Option<Arc<Credential>>, credential: &Arc<Credential>) {
-        self.note_end(credential.expires_at);
+        self.report_end();
         if let Some(before) = before.filter(|before| before.value != credential.value) {
             self.history.retire(before, EndOfUse::Superseded);
         }
@@ -290,14 +290,12 @@ impl Slot {
         }
     }
 
-    fn note_end(&self, end: Moment) {
-        *self.end.lock() = Some(end);
-        self.report_end();
-    }
-
     /// Updates the metric of the expiry. It is a time of the wall clock, which may have been set since the last report.
     pub(crate) fn report_end(&self) {
-        let end = self.end.lock();
+        let mut end = self.end.lock();
+        if let Some(held) = self.held() {
+            *end = Some(held.expires_at);
+        }
         if let Some(end) = *end {
             self.reports.expires_at(self.kind, end);
         }
@@ -308,7 +306,8 @@ impl Slot {
         let held = self.held().filter(|held| held.value == *value);
         if held.is_some() && self.swap_if_still(held.as_ref(), None) {
             // It is no longer in use, whatever its expiry: alerts watch this metric.
-            self.note_end(Moment::now());
+            *self.end.lock() = Some(Moment::now());
+            self.report_end();
         }
     }
 

@@ -279,9 +279,9 @@ fn other_nonce(signed: &Signed) -> Vec<Signed> {
 
 /// Why the URL to sign may be another one than the page's.
 pub(super) const ON_IOS: Words = Words {
-    en: "on iOS, a single-page app is checked against its landing URL, the first one that was loaded, even after \
-         history.pushState: keep that URL, and sign it",
-    zh: "iOS 上的单页应用按入口 URL（首次加载的 URL）校验，history.pushState 不会改变它：保存这个 URL，并用它签名",
+    en: "the exception is iOS: a single-page app is checked there against its landing URL, the first one that was loaded, \
+         even after history.pushState: keep that URL, and sign it",
+    zh: "iOS 例外：单页应用按入口 URL（首次加载的 URL）校验，history.pushState 不会改变它：保存这个 URL，并用它签名",
 };
 
 /// Other causes of `invalid signature` if the signature is right for its URL.
@@ -322,7 +322,7 @@ pub const REMAINING_CAUSES: [Words; 4] = [
     },
     Words {
         en: "url, nonce, timestamp and signature are not from the same wx.config call: copy them again from the page, with the \
-             URL as in the address bar",
-        zh: "URL、nonce、timestamp、signature 不属于同一次 wx.config 调用：请从页面重新复制，URL 以地址栏为准",
+             URL as in the address bar, or on iOS the landing URL",
+        zh: "URL、nonce、timestamp、signature 不属于同一次 wx.config 调用：请从页面重新复制，URL 以地址栏为准（iOS 单页应用为入口 URL）",
     },
 ];
