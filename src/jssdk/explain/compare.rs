@@ -101,18 +101,6 @@ fn differing_parts(signed: &str, page: &str) -> Vec<Words> {
         .collect()
 }
 
-/// Mistakes that are not about which page is meant.
-const ENCODINGS: [&str; 8] = [
-    "encoded_once_too_often",
-    "html_escaped",
-    "decoded",
-    "escapes_rewritten",
-    "plus_for_space",
-    "query_rebuilt",
-    "lower_case",
-    "white_space",
-];
-
 impl Comparison {
     /// What to know about iOS, if the two URLs may be of one single-page app.
     pub fn on_ios(&self) -> Option<Words> {
@@ -121,8 +109,8 @@ impl Comparison {
             Self::Different(difference) => {
                 let (signed, page) = (difference.signed.whole(), difference.page.whole());
                 let (signed, page) = (parts(&signed), parts(&page));
-                let is_encoding = |mistake: &&Mistake| ENCODINGS.contains(&mistake.name);
-                (signed.scheme, signed.host) == (page.scheme, page.host) && !difference.mistakes.iter().any(is_encoding)
+                let is_spelling = difference.mistakes.iter().any(|mistake| mistake.is_spelling());
+                (signed.scheme, signed.host) == (page.scheme, page.host) && !is_spelling
             }
             Self::Refused(_) => false,
         };

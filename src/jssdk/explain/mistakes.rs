@@ -24,6 +24,8 @@ pub struct Mistake {
 enum Change {
     /// Another URL.
     Url(fn(&str) -> Vec<String>),
+    /// The same page's URL, written or encoded otherwise.
+    Spelling(fn(&str) -> Vec<String>),
     /// The URL keeps its fragment.
     Fragment,
     /// Another ticket.
@@ -40,10 +42,15 @@ pub fn cures(mistakes: &[&Mistake]) -> Vec<Words> {
 }
 
 impl Mistake {
+    /// True if the right page is meant, and its URL is written otherwise.
+    pub(super) fn is_spelling(&self) -> bool {
+        matches!(self.change, Change::Spelling(_))
+    }
+
     /// The URLs that this mistake may turn `url` into.
     pub(super) fn urls(&self, url: &str) -> Vec<String> {
         match self.change {
-            Change::Url(change) => change(url),
+            Change::Url(change) | Change::Spelling(change) => change(url),
             _ => Vec::new(),
         }
     }
@@ -53,7 +60,7 @@ impl Mistake {
         let with_url = |url| signed.with(|signed| signed.url = url);
         let with_ticket = |ticket| signed.with(|signed| signed.ticket = ticket);
         match self.change {
-            Change::Url(change) => change(&signed.url).into_iter().map(with_url).collect(),
+            Change::Url(_) | Change::Spelling(_) => self.urls(&signed.url).into_iter().map(with_url).collect(),
             Change::Fragment => {
                 let usual = ["#", "#/", "#rd", "#wechat_redirect"].into_iter();
                 let fragments = claim.fragment().into_iter().chain(usual);
@@ -106,10 +113,10 @@ macro_rules! mistakes {
 mistakes! {
     "fragment_kept", Change::Fragment,
         "the fragment (# and what follows) was signed too", "把 # 及其后的部分也签了", SEND_THE_URL;
-    "encoded_once_too_often", Change::Url(urls::encoded),
+    "encoded_once_too_often", Change::Spelling(urls::encoded),
         "the URL was still encoded when it was signed: encoded once too often, or not decoded",
         "签名时 URL 仍是编码过的：多编码了一次，或没有解码", LEAVE_IT;
-    "html_escaped", Change::Url(urls::html_escaped),
+    "html_escaped", Change::Spelling(urls::html_escaped),
         "the URL's & was written as HTML or JSON escapes it (&amp;), or the other way round",
         "URL 里的 & 被写成了 &amp;（或反过来）",
         Words {
@@ -156,26 +163,26 @@ mistakes! {
         "a port was added, left out or replaced by the server's own", "端口多了、少了，或换成了服务器自己的", FROM_BROWSER;
     "default_page", Change::Url(urls::other_index),
         "the directory's default page (index.html …) was added or left out", "多了或少了默认首页（index.html 等）", LEAVE_IT;
-    "decoded", Change::Url(urls::decoded),
+    "decoded", Change::Spelling(urls::decoded),
         "the URL was sent unencoded, or decoded once too often", "URL 没有编码就发送了，或多解码了一次",
         Words {
             en: "send encodeURIComponent(location.href.split('#')[0]); if the page already does, something between page and \
                  gateway decodes the URL once more: remove that decoding",
             zh: "发送 encodeURIComponent(location.href.split('#')[0])；如果页面已经这样做，则是页面与网关之间多解码了一次：去掉这次解码",
         };
-    "escapes_rewritten", Change::Url(urls::escaped_otherwise),
+    "escapes_rewritten", Change::Spelling(urls::escaped_otherwise),
         "the URL's escapes were changed: raw characters escaped, or %e4 for %E4",
         "转义写法变了：原始字符被转义，或 %E4 与 %e4 的大小写不同", LEAVE_IT;
-    "plus_for_space", Change::Url(urls::other_space),
+    "plus_for_space", Change::Spelling(urls::other_space),
         "a space was encoded differently: + for %20, or %20 for +, or a + was escaped as %2B",
         "空格的写法变了：%20 与 + 互换，或把 + 转义成了 %2B", LEAVE_IT;
     "host_in_unicode", Change::Url(urls::other_host_form),
         "the host was in Unicode instead of its xn-- form, or the other way round",
         "域名用了 Unicode 写法而不是 xn-- 形式（或反过来）", SEND_THE_URL;
-    "query_rebuilt", Change::Url(urls::rebuilt_query),
+    "query_rebuilt", Change::Spelling(urls::rebuilt_query),
         "the query was parsed and written again: sorted, or with an = added or removed",
         "查询参数被拆开重组过：排了序，或多了、少了等号", LEAVE_IT;
-    "lower_case", Change::Url(urls::lower_case),
+    "lower_case", Change::Spelling(urls::lower_case),
         "the URL was turned into lower case", "URL 被转成了小写", LEAVE_IT;
     "www", Change::Url(urls::other_www),
         "www. was added or left out", "多了或少了 www.", FROM_BROWSER;
@@ -185,7 +192,7 @@ mistakes! {
     "other_path", Change::Url(urls::other_path),
         "a different path was signed: segments at its beginning or end are missing, as when a proxy or router rewrites it",
         "签的是另一个路径：开头或末尾少了几段，常见于代理或前端路由改写之后", FROM_BROWSER;
-    "white_space", Change::Url(urls::padded),
+    "white_space", Change::Spelling(urls::padded),
         "white space or quotes around the URL were signed too", "URL 前后的空白或引号也参与了签名", LEAVE_IT;
     "ticket_spoilt", Change::Ticket(spoilt),
         "the ticket was in quotes, had white space, was encoded, or was missing", "ticket 带了引号、空白、被编码，或为空",
