@@ -64,14 +64,12 @@ impl AccountCredentials {
         self.tasks.spawn(async move {
             let key = keys::HANDED_OUT_TO.of_client(&account.app_id, &name_in_store(&token.value), &client);
             let lifetime = token.remaining();
+            if lifetime.is_zero() {
+                return;
+            }
+            let is_new = account.store.set_if_absent(&key, "told", lifetime).await;
             // If the store fails here, the journal has one more entry.
-            if !lifetime.is_zero()
-                && account
-                    .store
-                    .set_if_absent(&key, "told", lifetime)
-                    .await
-                    .unwrap_or(true)
-            {
+            if is_new.unwrap_or(true) {
                 account.reports.handed_out(&token, &client, from);
             }
         });

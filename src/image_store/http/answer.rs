@@ -68,13 +68,15 @@ impl StoreAnswer {
             }
             UrlPlace::Json(pointer) => {
                 let body = self.body()?;
-                let text = std::str::from_utf8(body).unwrap_or_default().trim();
-                let hint = if public_url(text, None).is_some() {
-                    "; for plain text, set image_store.http.url_pointer = \"body\""
-                } else {
-                    ""
+                let not_json = |_| {
+                    let text = std::str::from_utf8(body).unwrap_or_default().trim();
+                    let hint = if public_url(text, None).is_some() {
+                        "; for plain text, set image_store.http.url_pointer = \"body\""
+                    } else {
+                        ""
+                    };
+                    StoreFailure::Refused(format!("its answer is not JSON{hint}"))
                 };
-                let not_json = |_| StoreFailure::Refused(format!("its answer is not JSON{hint}"));
                 let json: Value = serde_json::from_slice(body).map_err(not_json)?;
                 let success = &settings.success_pointer;
                 let value = json.pointer(success.as_str());
