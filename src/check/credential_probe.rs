@@ -15,6 +15,7 @@ use crate::settings::{self, Account, Backend, Settings, TokenApi};
 use crate::store::{Found, RedisStore, SharedStore, StoreError};
 use crate::wechat::{CallError, WeChatClient, WeChatMetrics};
 
+/// Gets tokens and tickets, from Redis or from WeChat.
 pub struct CredentialProbe {
     pub(super) redis: Option<RedisStore>,
     pub(super) client: WeChatClient,

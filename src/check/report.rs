@@ -93,6 +93,7 @@ impl Finding {
     }
 }
 
+/// All findings.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The worst of the findings.

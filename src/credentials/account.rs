@@ -19,6 +19,7 @@ use crate::secret::Secret;
 use crate::store::SharedStore;
 use crate::wechat::CallError;
 
+/// One account's token and tickets.
 pub(crate) struct AccountCredentials {
     pub(super) app_id: AppId,
     pub(super) policy: Policy,

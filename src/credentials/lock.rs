@@ -15,6 +15,7 @@ use super::slot::{NotShared, Slot, Stored};
 use crate::clock::Moment;
 use crate::store::{SharedStore, StoreError, shorten_foreign_ttl};
 
+/// The lock on renewals of one account's token or ticket, for the whole cluster.
 pub(super) struct Lock {
     store: Arc<dyn SharedStore>,
     key: String,

@@ -15,6 +15,7 @@ use crate::settings::{CurrentSettings, TokenApi};
 use crate::store::SharedStore;
 use crate::wechat::{CallError, Issued, WeChatClient};
 
+/// What an account's credentials are built from.
 pub(crate) struct Parameters {
     pub(crate) app_id: AppId,
     pub(crate) issuer: Arc<dyn Issuer>,

@@ -26,6 +26,7 @@ use crate::wechat::{CallError, ErrCode, TokenRejection, what_to_do};
 const RUNNING: &str = "under way";
 const NOT_REJECTED: &str = "not rejected";
 
+/// Probes one account's token: at most one replica in ten seconds, and the others read its result.
 pub(super) struct Probe {
     app_id: AppId,
     token: Arc<Token>,

@@ -18,11 +18,13 @@ use crate::wechat::{CHANGING_ADDRESS, CallError, ErrCode, Meaning, RefusedAddres
 /// The result of a renewal; every caller that waits for it gets a copy.
 pub(crate) type CredentialResult = Result<Arc<Credential>, Unavailable>;
 
+/// The renewals of one account's token or ticket.
 pub(super) struct Renewals {
     app_id: AppId,
     kind: Kind,
     /// At most one that respects the back-off (`false`), and one by an operator that ignores it (`true`).
     flights: Arc<SingleFlight<bool, CredentialResult>>,
+    /// Where they run, so that a drain waits for them.
     tasks: TaskTracker,
     pub(super) backoff: Backoff,
     /// Why the last renewal failed, if it did.
@@ -174,6 +176,7 @@ pub(super) struct Backoff {
     jitter: Jitter,
 }
 
+/// Consecutive failures.
 struct FailureRun {
     failures: u32,
     until: Moment,

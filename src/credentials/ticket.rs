@@ -22,6 +22,7 @@ use crate::wechat::{CallError, ErrCode};
 /// How long the ticket for cards is kept fresh after a client has asked for it: longer than clients keep one.
 const ASKED_RECENTLY: Duration = Duration::from_hours(3);
 
+/// One of an account's tickets.
 pub(super) struct Ticket {
     kind: Kind,
     /// WeChat's name for it.
@@ -37,6 +38,7 @@ pub(super) struct Ticket {
     /// The key of the mark that a replica has recently asked WeChat for the ticket.
     asked_key: String,
     policy: Policy,
+    /// Ends calls to WeChat, so that the lock is still released.
     cut_off: CancellationToken,
 }
 

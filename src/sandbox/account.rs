@@ -91,6 +91,7 @@ impl Tickets {
         if let Some(current) = self.0.front().filter(|ticket| now < ticket.born + ttl) {
             return current.value.clone();
         }
+        // As long as WeChat's.
         let value = Secret::new(random::text(86));
         self.0.push_front(TicketRecord {
             value: value.clone(),

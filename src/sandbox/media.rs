@@ -69,6 +69,7 @@ impl MediaFiles {
         {
             self.forget_oldest();
         }
+        // As long as WeChat's.
         let id = random::text(64);
         let detected = PictureKind::sniff(&upload.bytes).map_or("application/octet-stream", PictureKind::media_type);
         let content_type = upload.content_type.unwrap_or_else(|| detected.to_owned());

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 /// How many former credentials are remembered: more than can be valid at WeChat or stored anywhere.
 const REMEMBERED: usize = 16;
 
-/// Newest last.
+/// What one slot has held before, newest last.
 #[derive(Default)]
 pub(crate) struct History(Mutex<VecDeque<Retired>>);
 

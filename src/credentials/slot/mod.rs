@@ -29,6 +29,7 @@ pub(crate) use shared_entry::{ForeignEntry, NotShared, Stored, UnansweredCall, f
 /// Two readings of one expiry differ by less than this.
 const SAME_EXPIRY: Duration = Duration::from_secs(5);
 
+/// One account's token or ticket.
 pub(crate) struct Slot {
     kind: Kind,
     /// What requests read: one atomic load, no lock.

@@ -18,6 +18,7 @@ use crate::secret::Secret;
 use crate::store::{Found, SharedStore, StoreError, keys};
 use crate::wechat::MAX_CREDENTIAL;
 
+/// The entry of one account's token or ticket in the shared store.
 pub(crate) struct SharedEntry {
     store: Arc<dyn SharedStore>,
     kind: Kind,

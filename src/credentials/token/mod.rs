@@ -37,6 +37,7 @@ pub(crate) struct Token {
     store: Arc<dyn SharedStore>,
     policy: Policy,
     reports: Reports,
+    /// Ends calls to WeChat, so that the lock is still released.
     cut_off: CancellationToken,
 }
 

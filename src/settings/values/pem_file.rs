@@ -14,12 +14,12 @@ use crate::byte_order_mark::without_mark;
 use crate::clock::LATEST_DATE;
 use crate::settings::file;
 
-/// The maximum file size, in MiB. A system's whole CA bundle has about 200 KiB.
-const MAX_FILE: u64 = 4;
+/// The maximum file size. A system's whole CA bundle has about 200 KiB.
+const MAX_FILE_MIB: u64 = 4;
 
 /// The content of the file at `path`.
 pub(in crate::settings) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    match file::read(path, MAX_FILE) {
+    match file::read(path, MAX_FILE_MIB) {
         Ok(bytes) => Ok(without_mark(&bytes).to_vec()),
         Err(error) => Err(format!("can't read \"{}\": {error}", path.display())),
     }
