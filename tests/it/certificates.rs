@@ -250,3 +250,18 @@ async fn certificate_of_the_collector_is_explained() {
         until_logged(&process, "traces are dropped", wrong, cure).await;
     }
 }
+
+#[tokio::test]
+async fn authorities_that_can_not_be_read_are_refused_by_every_command() {
+    let wechat = SandboxHost::start(SandboxConfig::default()).await;
+    let builder = Gateway::builder().set("http_client.ca_file", "/nonexistent/ca.pem");
+    for command in ["serve", "check", "config"] {
+        let ran = builder.run(&wechat, &[command]).await;
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(
+            ran.err
+                .contains("http_client.ca_file: can't read \"/nonexistent/ca.pem\""),
+            "{ran:?}"
+        );
+    }
+}

@@ -350,21 +350,6 @@ async fn wechat_and_redis_of_a_private_authority_are_reached() {
     assert_eq!(check.code, 0, "{check:?}");
 }
 
-#[tokio::test]
-async fn authorities_that_can_not_be_read_are_refused_by_every_command() {
-    let wechat = SandboxHost::start(SandboxConfig::default()).await;
-    let builder = Gateway::builder().set("http_client.ca_file", "/nonexistent/ca.pem");
-    for command in ["serve", "check", "config"] {
-        let ran = builder.run(&wechat, &[command]).await;
-        assert_eq!(ran.code, 2, "{ran:?}");
-        assert!(
-            ran.err
-                .contains("http_client.ca_file: can't read \"/nonexistent/ca.pem\""),
-            "{ran:?}"
-        );
-    }
-}
-
 /// A listener whose queue is full: connection attempts get no answer.
 async fn silent(ip: [u8; 4], port: u16) -> (tokio::net::TcpListener, Vec<tokio::net::TcpStream>) {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();

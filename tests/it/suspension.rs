@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wxgate::sandbox::{Api, Fault, SandboxConfig};
 
 use crate::support::{
-    Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, always, compile_preloaded, fake_clock,
+    Gateway, GatewayBuilder, GatewayProcess, RedisServer, SandboxHost, WallClock, always, compile_preloaded,
     ticket_key, token_key, until,
 };
 
@@ -78,16 +78,9 @@ async fn suspended_machine_without_redis_serves_nothing_that_has_ended() {
 /// Alerts compare this metric with Prometheus' clock.
 #[tokio::test]
 async fn expiry_metric_follows_a_corrected_wall_clock() {
-    let clock = tempfile::NamedTempFile::new().unwrap();
-    let set_clock = |seconds: i64| std::fs::write(clock.path(), format!("{seconds:+}s")).unwrap();
-    set_clock(-7200);
+    let clock = WallClock::ahead_by(-7200);
     let wechat = SandboxHost::start(SandboxConfig::default()).await;
-    let builder = Gateway::builder()
-        .set("credentials.adopt_interval", "100ms")
-        .variable("LD_PRELOAD", fake_clock())
-        .variable("FAKETIME_TIMESTAMP_FILE", clock.path().display())
-        .variable("FAKETIME_CACHE_DURATION", 1)
-        .variable("DONT_FAKE_MONOTONIC", 1);
+    let builder = clock.of(Gateway::builder().set("credentials.adopt_interval", "100ms"), &[]);
     let gateway = GatewayProcess::start(&builder, &wechat).await;
     gateway.until_it_says("ready").await;
     let app_id = wechat.account().app_id;
@@ -100,7 +93,7 @@ async fn expiry_metric_follows_a_corrected_wall_clock() {
     for kind in kinds {
         assert!(left(kind).await < 60.0);
     }
-    set_clock(0);
+    clock.set(0);
     for kind in kinds {
         until("the metric is right", async || left(kind).await > 7000.0).await;
     }

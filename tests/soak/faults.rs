@@ -253,8 +253,8 @@ impl Player {
             -i64::try_from(self.model.begun.elapsed().as_secs() / 2).unwrap()
         };
         let _fault = self.model.plays("a gateway's wall clock steps and steps back", &[]);
-        self.world.gateways[index].set_clock(seconds);
+        self.world.gateways[index].clock.set(seconds);
         sleep(time).await;
-        self.world.gateways[index].set_clock(0);
+        self.world.gateways[index].clock.set(0);
     }
 }

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::{Caller, GatewayProcess, SandboxHost, free_address};
+use crate::support::{Caller, GatewayProcess, SandboxHost, WallClock, free_address};
 
 /// A gateway that comes back at the same addresses.
 pub struct Replica {
     pub caller: Caller,
-    /// Its wall clock: how far it is ahead of the machine's, as libfaketime reads it. Timers don't follow it.
-    pub clock: tempfile::NamedTempFile,
+    pub clock: WallClock,
     process: tokio::sync::Mutex<Option<(GatewayProcess, Instant)>>,
     /// The logs of processes that have ended, as far as they have not been taken.
     logs: Mutex<Vec<String>>,
@@ -51,19 +50,12 @@ impl std::fmt::Display for Size {
 
 impl Replica {
     pub fn new(wechat: &Arc<SandboxHost>) -> Self {
-        let replica = Self {
-            clock: tempfile::NamedTempFile::new().unwrap(),
+        Self {
+            clock: WallClock::ahead_by(0),
             caller: Caller::new(free_address(), free_address(), wechat),
             process: tokio::sync::Mutex::new(None),
             logs: Mutex::default(),
-        };
-        replica.set_clock(0);
-        replica
-    }
-
-    /// Steps its wall clock: this many seconds ahead, or behind.
-    pub fn set_clock(&self, seconds: i64) {
-        std::fs::write(self.clock.path(), format!("{seconds:+}s")).unwrap();
+        }
     }
 
     /// Its process's id, age and size, if it runs.

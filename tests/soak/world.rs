@@ -12,7 +12,7 @@ use crate::replica::Replica;
 use crate::store_proxy::StoreProxy;
 use crate::support::{
     Caller, Gateway, GatewayBuilder, GatewayProcess, RedisServer, S3Server, SandboxHost, Sentinel, Tls, account,
-    compile_preloaded, fake_clock,
+    compile_preloaded,
 };
 
 pub const GATEWAYS: usize = 3;
@@ -135,12 +135,10 @@ impl World {
         };
         let Caller { address, internal, .. } = &replica.caller;
         let classic = self.account(CLASSIC);
-        builder
-            .variable("LD_PRELOAD", format!("{}:{}", fake_clock(), self.resolver.display()))
+        replica
+            .clock
+            .of(builder, &[&self.resolver])
             .variable("NAMES", self.names.0.path().display())
-            .variable("FAKETIME_TIMESTAMP_FILE", replica.clock.path().display())
-            .variable("FAKETIME_CACHE_DURATION", 1)
-            .variable("DONT_FAKE_MONOTONIC", 1)
             .set("wechat.api_base_url", self.wechat.url().replace("127.0.0.1", WECHAT))
             .set("server.listen", address)
             .set("internal.listen", internal)

@@ -18,6 +18,7 @@ mod s3;
 mod sentinel;
 mod tls;
 mod traffic;
+mod wall_clock;
 
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub use forward_proxy::{ForwardProxy, proxy_password_forms};
 pub use gateway::{Gateway, GatewayBuilder, SandboxHost, account, accounts};
 pub use image_service::ImageService;
 pub use nginx::NginxProcess;
-pub use process::{GatewayProcess, compile_preloaded, fake_clock};
+pub use process::{GatewayProcess, compile_preloaded};
 pub use proxy::{Lost, Proxy};
 pub use raw::{Raw, RawAnswer};
 pub use redis::{RedisServer, connection, free_address};
@@ -41,6 +42,7 @@ pub use s3::S3Server;
 pub use sentinel::Sentinel;
 pub use tls::{Certificate, Tls, TlsFront, openssl};
 pub use traffic::Traffic;
+pub use wall_clock::WallClock;
 
 /// The longest that anything may take on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(20);

@@ -191,12 +191,3 @@ pub fn compile_preloaded(source: &str, folder: &Path) -> PathBuf {
     assert!(status.unwrap().success());
     library
 }
-
-/// The library that gives a process a wall clock of its own.
-pub fn fake_clock() -> String {
-    let found = ["x86_64", "aarch64"]
-        .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"))
-        .into_iter()
-        .find(|path| Path::new(path).exists());
-    found.expect("libfaketime is not installed: run scripts/test, which installs what the tests need")
-}
