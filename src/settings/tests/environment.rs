@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ACCOUNT, SettingsFile, env_problems, load};
 use crate::secret::Secret;
-use crate::settings::values::DirectHost;
+use crate::settings::values::{DirectHost, is_same_scalar};
 use crate::settings::{Settings, TokenApi};
 
 fn with(env: &[(&str, &str)]) -> Settings {
@@ -50,7 +50,9 @@ fn variable_is_read_as_its_key_requires() {
     assert_eq!(settings.media.allowed_types.len(), 2);
     assert_eq!(settings.redis.username, "00123");
     assert_eq!(settings.redis.nodes[1].as_str(), "b:2");
-    assert_eq!(settings.image_store.http.success_value, toml::Value::from("0"));
+    let success = &settings.image_store.http.success_value;
+    assert_eq!(*success, toml::Value::from("0"));
+    assert!(is_same_scalar(success, &serde_json::json!(0)));
     let headers = &settings.image_store.http.headers;
     assert_eq!(
         (headers["x-key"].expose(), headers["authorization"].expose()),
